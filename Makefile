@@ -1,0 +1,55 @@
+# Every target works in a fresh clone: the first one makes its own virtual environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := accel models sim energy rtl cli
+
+.PHONY: help demo test test-slow test-external lint format coverage clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## Run a trained decoder layer on generated hardware; results in build/demo.
+	$(BIN)/tritforge demo --output build/demo
+
+test: $(VENV)/.installed-dev  ## Run the test suite (under 15 minutes on two cores).
+	$(BIN)/pytest -n 2 -m "not slow and not external"
+
+test-slow: $(VENV)/.installed-dev  ## Run the tests that take minutes.
+	$(BIN)/pytest -m slow
+
+test-external: $(VENV)/.installed-external  ## Compare with goldens that nobody here wrote.
+	$(BIN)/pytest -m external
+
+lint: $(VENV)/.installed-dev  ## Check style, formatting and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(PACKAGES:%=-p tritforge.%)
+	$(BIN)/mypy tests
+
+format: $(VENV)/.installed-dev  ## Format the sources.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+coverage: $(VENV)/.installed-dev  ## Run the test suite with branch coverage.
+	$(BIN)/coverage run -m pytest -m "not slow and not external"
+	$(BIN)/coverage combine
+	$(BIN)/coverage report
+
+clean:  ## Remove build products, not the virtual environment.
+	rm -rf build .coverage*
+
+$(VENV)/.installed: pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("tritforge needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+$(VENV)/.installed-external: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[external]"
+	touch $@

@@ -1,0 +1,1 @@
+"""The accelerator: configuration, code tables and its description in Amaranth HDL."""

@@ -1,0 +1,9 @@
+"""Errors that the command line turns into one line and an exit status."""
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the message names the value, the bound and what to do. Exit status 2."""
+
+
+class MissingToolError(RuntimeError):
+    """A program that is not installed; the message says what to install. Exit status 3."""

@@ -1,0 +1,34 @@
+"""Files that are there whole or not at all."""
+
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from tritforge.accel.errors import InputError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Missing parent folders are made.
+
+    Raises
+    ------
+    InputError
+        The path cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            partial = Path(file.name)
+            try:
+                file.write(data)
+                file.flush()
+                partial.chmod(0o644)
+                os.replace(partial, path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error

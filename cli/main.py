@@ -1,0 +1,70 @@
+"""Entry point of the `tritforge` command; each sub-command lives in a module of its own name.
+
+A sub-command's module is imported when the command runs or asks for its own help, so that
+``tritforge --help`` starts as fast as Python does.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from tritforge.accel.errors import InputError, MissingToolError
+
+#: Sub-commands and their line in ``tritforge --help``, in the order of a user's day.
+COMMANDS = {
+    "demo": "Run the whole job: Verilog, co-simulation, energy, a plot and a summary.",
+    "cosim": "Run a layer's matrices on the generated hardware and compare every word.",
+    "verilog": "Generate the accelerator's Verilog.",
+    "energy": "Energy of models at 7 nm, beside the published figures.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported by name when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"tritforge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("tritforge"), prog_name="tritforge")
+def cli() -> None:
+    """Generate, verify and weigh MAC-free accelerators for ternary language models.
+
+    Exit status: 0 done and equal, 1 a comparison failed, 2 bad input, 3 a missing tool, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit status."""
+    try:
+        status = cli.main(arguments, prog_name="tritforge", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        status = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except InputError as error:
+        click.echo(f"tritforge: {error}", err=True)
+        status = 2
+    except MissingToolError as error:
+        click.echo(f"tritforge: {error}", err=True)
+        status = 3
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("tritforge: interrupted", err=True)
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)

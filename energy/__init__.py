@@ -1,0 +1,1 @@
+"""Operation counts, technology tables and energy reports."""

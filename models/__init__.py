@@ -1,0 +1,1 @@
+"""Model shapes, checkpoints, weight packing and the shipped model."""

@@ -1,0 +1,1 @@
+"""From Amaranth to artefacts: Verilog and what comes of it."""

@@ -1,0 +1,9 @@
+"""Each top-level source folder installs as tritforge.<folder>."""
+
+from setuptools import find_packages, setup
+
+ROOTS = ("accel", "models", "sim", "energy", "rtl", "cli")
+setup(
+    packages=[f"tritforge.{p}" for r in ROOTS for p in (r, *(f"{r}.{s}" for s in find_packages(r)))],
+    package_dir={f"tritforge.{r}": r for r in ROOTS},
+)
