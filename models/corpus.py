@@ -127,4 +127,4 @@ def _from_r(serialised: bytes) -> object:
     with warnings.catch_warnings():
         # Records of a lazy-load database carry no file magic; the parser says that it assumes one.
         warnings.filterwarnings("ignore", message="Unknown file type: assumed RDS")
-        return cast(object, convert(parse_data(serialised)))
+        return cast("object", convert(parse_data(serialised)))

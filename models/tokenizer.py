@@ -53,6 +53,7 @@ def decode(tokens: npt.ArrayLike) -> str:
         A token outside 0 to 127.
     """
     codes = np.asarray(tokens)
-    if codes.size and not (0 <= codes.min() and codes.max() < VOCAB_SIZE):
-        raise InputError(f"token {int(codes.max())} is outside 0 to {VOCAB_SIZE - 1}")
+    if codes.size and (codes.min() < 0 or codes.max() >= VOCAB_SIZE):
+        wrong = codes[(codes < 0) | (codes >= VOCAB_SIZE)][0]
+        raise InputError(f"token {wrong} is outside 0 to {VOCAB_SIZE - 1}")
     return "".join(map(chr, codes.ravel()))

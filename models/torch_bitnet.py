@@ -18,11 +18,11 @@ class _Round(torch.autograd.Function):
     """Round half to even forwards, identity backwards: the straight-through estimator."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
         return x.round()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ARG004
         return grads[0]
 
 
@@ -30,11 +30,11 @@ class _RoundTrit(torch.autograd.Function):
     """Round and clip to -1, 0, +1 forwards, identity backwards."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
         return x.round().clamp_(-1, 1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ARG004
         return grads[0]
 
 
@@ -58,8 +58,8 @@ class BitLinear(nn.Module):
         peak = x.detach().abs().amax(dim=-1, keepdim=True)
         s_x = (1.0 / peak.clamp_(min=1e-5)) * 127.0
         s_w = weight_scale(self.weight)
-        x_codes = cast(Tensor, _Round.apply(x * s_x))
-        w_codes = cast(Tensor, _RoundTrit.apply(self.weight * s_w))
+        x_codes = cast("Tensor", _Round.apply(x * s_x))
+        w_codes = cast("Tensor", _RoundTrit.apply(self.weight * s_w))
         return functional.linear(x_codes, w_codes) / (s_w * s_x)
 
 
@@ -121,7 +121,7 @@ class Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(
             query, key, heads(self.v_proj(x)), is_causal=True, enable_gqa=True
         )
-        return cast(Tensor, self.o_proj(self.attn_sub_norm(mixed.transpose(1, 2).flatten(2))))
+        return cast("Tensor", self.o_proj(self.attn_sub_norm(mixed.transpose(1, 2).flatten(2))))
 
 
 class MLP(nn.Module):
@@ -136,7 +136,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate = functional.relu(self.gate_proj(x)).square()
-        return cast(Tensor, self.down_proj(self.ffn_sub_norm(gate * self.up_proj(x))))
+        return cast("Tensor", self.down_proj(self.ffn_sub_norm(gate * self.up_proj(x))))
 
 
 class DecoderLayer(nn.Module):
@@ -151,7 +151,7 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cos, sin)
-        return cast(Tensor, x + self.mlp(self.post_attention_layernorm(x)))
+        return cast("Tensor", x + self.mlp(self.post_attention_layernorm(x)))
 
 
 class Decoder(nn.Module):
@@ -160,16 +160,14 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, linear: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(
-            DecoderLayer(config, linear) for _ in range(config.num_hidden_layers)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(config, linear) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x: Tensor = self.embed_tokens(tokens)
         for layer in self.layers:
             x = layer(x, cos, sin)
-        return cast(Tensor, self.norm(x))
+        return cast("Tensor", self.norm(x))
 
 
 class CausalLM(nn.Module):

@@ -4,14 +4,15 @@ Run as ``python -m tritforge.models.train --corpus r-cran-janeaustenr_*.deb --ou
 Needs the extra ``train``. Every random choice of a step follows from the seed and the step's number, so
 an interrupted run that is started again continues as if nothing had happened.
 
-The recipe: Muon for the ternary matrices, AdamW for embedding and norms; two stages of learning rate and weight
-decay as in the training notes of BitNet b1.58 (the rate falls linearly and drops at half time, where the
-weight decay ends); straight-through gradients through both quantisers.
+The recipe: Muon for the ternary matrices, AdamW for embedding and norms; two stages of learning rate and
+weight decay as in the training notes of BitNet b1.58 (the rate falls linearly and drops at half time, where
+the weight decay ends); straight-through gradients through both quantisers.
 """
 
 import json
 import math
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ import click
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
 from tritforge.accel.errors import InputError
+from tritforge.accel.files import write_atomically
 from tritforge.models.config import DecoderConfig
 from tritforge.models.corpus import Split, read_novels, split
 from tritforge.models.tokenizer import VOCAB_SIZE, encode
@@ -164,7 +166,7 @@ class Trainer:
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def resume(self, path: Path) -> None:
         """Continue from a saved state.
@@ -183,22 +185,19 @@ class Trainer:
             optimizer.load_state_dict(saved)
 
 
-class _matmul_precision:
-    """Context in which float32 products run as ``bf16`` (float32 sums) or as plain ``ieee``.
+@contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    """Run float32 products as ``bf16`` (with float32 sums) or as plain ``ieee``.
 
-    Codes and trits are integers that bfloat16 holds exactly, so forward products of the ternary model stay exact;
-    processors with a bfloat16 matrix unit train several times faster.
+    Codes and trits are integers that bfloat16 holds exactly, so forward products of the ternary model stay
+    exact; processors with a bfloat16 matrix unit train several times faster.
     """
-
-    def __init__(self, precision: str) -> None:
-        self._precision = precision
-
-    def __enter__(self) -> None:
-        self._before = torch.backends.mkldnn.matmul.fp32_precision
-        torch.backends.mkldnn.matmul.fp32_precision = self._precision
-
-    def __exit__(self, *error: object) -> None:
-        torch.backends.mkldnn.matmul.fp32_precision = self._before
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = precision
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = before
 
 
 def run(trainer: Trainer, output: Path, *, save_every: int = 250) -> dict[str, float]:
@@ -235,19 +234,20 @@ def run(trainer: Trainer, output: Path, *, save_every: int = 250) -> dict[str, f
     trainer.save(state)
     metrics = {"held_out_bits_per_character": trainer.evaluate()}
     tensors = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
-    save_file(tensors, output / "master.safetensors")
+    write_atomically(output / "master.safetensors", save(tensors))
     document = {**metrics, "recipe": asdict(trainer.recipe), "config": asdict(trainer.config)}
-    (output / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
+    write_atomically(output / "metrics.json", json.dumps(document, indent=2) + "\n")
     return metrics
 
 
-@click.command(help=__doc__)
+@click.command()
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/train/ternary"))
 @click.option("--steps", type=click.IntRange(min=2), default=Recipe.steps, show_default=True)
 @click.option("--seed", type=int, default=Recipe.seed, show_default=True)
 @click.option("--twin", is_flag=True, help="Train the full-precision twin instead.")
 def main(corpus: Path, output: Path, steps: int, seed: int, twin: bool) -> None:
+    """Train the shipped character model, or its full-precision twin, on Jane Austen's novels."""
     torch.set_num_threads(1)  # two threads were several times slower on a shared machine
     recipe = replace(Recipe(), steps=steps, seed=seed, ternary=not twin)
     trainer = Trainer(split(read_novels(corpus)), recipe)
