@@ -1,0 +1,235 @@
+"""Published figures that the model computes, and how close it comes to each."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tritforge.accel.errors import InputError
+from tritforge.energy.accounting import paper_energy, ratio
+from tritforge.energy.technology import Technology, default_technology
+from tritforge.models.shapes import find_shape
+
+#: Relative error within which a point read off a printed curve is met.
+CURVE_TOLERANCE = 1e-4
+
+#: Verdicts, from best to worst.
+VERDICTS = {
+    "exact": "equal in every published digit",
+    "rounding": "within the last published digit, or within the reading of a curve",
+    "fit": "as close, with a constant that was fitted to the publication",
+    "fails": "further away",
+}
+
+_CHOICES = {
+    "reading": ("truncated", "curve"),
+    "quantity": ("ternary_energy", "fp16_energy", "energy_ratio", "operation_ratio"),
+    "basis": ("formula", "fit"),
+    "status": ("verified", "secondary", "recalled"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFigure:
+    """One number of a paper.
+
+    Attributes
+    ----------
+    paper, figure, row, unit
+        Where it stands, and what it is measured in.
+    published
+        The number with its digits as published.
+    reading
+        ``truncated``: a printed label, cut after its last digit; ``curve``: read off a curve.
+    quantity
+        What is computed for it: ``ternary_energy`` and ``fp16_energy`` in joules, ``energy_ratio`` FP16 over
+        ternary, ``operation_ratio`` an FP16 multiplication and addition over an INT8 addition.
+    shape
+        Name of the model shape; empty for an operation ratio.
+    context, node
+        Positions, and technology node.
+    basis
+        ``formula``, or ``fit`` where a constant of the model was fitted to this figure.
+    source, status, note
+        Document; whether it was read there; what else a reader should know.
+
+    Raises
+    ------
+    InputError
+        A value outside its list, a number that is none, or no source.
+    """
+
+    paper: str
+    figure: str
+    row: str
+    unit: str
+    published: str
+    reading: str
+    quantity: str
+    shape: str
+    context: int
+    node: str
+    basis: str
+    source: str
+    status: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"{self.paper} {self.figure} {self.row}"
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise InputError(
+                    f"{where}: {field} is {getattr(self, field)!r}; it must be one of {', '.join(allowed)}"
+                )
+        try:
+            positive = Decimal(self.published) > 0
+        except InvalidOperation as error:
+            raise InputError(f"{where}: published is {self.published!r}; a number is needed") from error
+        if not positive:
+            raise InputError(f"{where}: published is {self.published}; a number above 0 is needed")
+        if not self.source.strip():
+            raise InputError(f"{where} has no source; name the document that it is from")
+
+    @property
+    def value(self) -> float:
+        """The published number."""
+        return float(self.published)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A published figure beside its computed value, with the verdict of `judge`."""
+
+    figure: PublishedFigure
+    computed: float
+    verdict: str
+
+    @property
+    def relative_error(self) -> float:
+        """Computed over published, less one."""
+        return self.computed / self.figure.value - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison with plain values."""
+        figure = self.figure
+        return {
+            "paper": figure.paper,
+            "figure": figure.figure,
+            "row": figure.row,
+            "unit": figure.unit,
+            "published": figure.value,
+            "computed": self.computed,
+            "relative_error": self.relative_error,
+            "verdict": self.verdict,
+            "source": figure.source,
+        }
+
+
+def judge(figure: PublishedFigure, computed: float) -> str:
+    """Say how close a computed value comes to a published one.
+
+    A label is met when the computed value, cut after as many decimals, equals it; one unit of the last
+    decimal away is rounding. A point of a curve is met when the computed value rounds to it, and within
+    `CURVE_TOLERANCE` it is as close as the curve can be read.
+
+    Returns
+    -------
+    str
+        One of `VERDICTS`.
+    """
+    published, value = Decimal(figure.published), Decimal(computed)
+    digit = Decimal(1).scaleb(int(published.as_tuple().exponent))
+    if figure.reading == "truncated":
+        exact = value.quantize(digit, rounding=ROUND_DOWN) == published
+        close = abs(value - published) <= digit
+    else:
+        exact = value.quantize(digit) == published
+        close = abs(value - published) <= published * Decimal(str(CURVE_TOLERANCE))
+    if not (exact or close):
+        return "fails"
+    if figure.basis == "fit":
+        return "fit"
+    return "exact" if exact else "rounding"
+
+
+def compute(figure: PublishedFigure, technology: Technology | None = None) -> float:
+    """Compute the value that a figure publishes, in the figure's unit.
+
+    Raises
+    ------
+    InputError
+        The shape, the node or an operation is not known.
+    """
+    table = default_technology() if technology is None else technology
+    if figure.quantity == "operation_ratio":
+        names = ("fp16.mul", "fp16.add", "int8.add")
+        multiplication, addition, small = (table.row(figure.node, name).joules.value for name in names)
+        return (multiplication + addition) / small
+    shape = find_shape(figure.shape)
+    fp16, ternary = (
+        paper_energy(shape, figure.context, arithmetic=arithmetic, node=figure.node, technology=table)
+        for arithmetic in ("fp16", "ternary")
+    )
+    if figure.quantity == "energy_ratio":
+        return ratio(fp16, ternary).value
+    return (ternary if figure.quantity == "ternary_energy" else fp16).energy.value
+
+
+def compare(
+    figures: Iterable[PublishedFigure], technology: Technology | None = None
+) -> tuple[Comparison, ...]:
+    """Set figures beside their computed values."""
+    comparisons = []
+    for figure in figures:
+        computed = compute(figure, technology)
+        comparisons.append(Comparison(figure=figure, computed=computed, verdict=judge(figure, computed)))
+    return tuple(comparisons)
+
+
+def _figure(record: Mapping[str, str]) -> PublishedFigure:
+    if not record["context"].isdecimal():
+        raise InputError(f"context is {record['context']!r}; a whole number is needed")
+    return PublishedFigure(**{**record, "context": int(record["context"])})  # type: ignore[arg-type]
+
+
+def read_figures(path: Path) -> tuple[PublishedFigure, ...]:
+    """Read a file of published figures: CSV with the fields of `PublishedFigure` as columns.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a figure is wrong or there twice.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            records = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a file of figures") from error
+    columns = set(PublishedFigure.__dataclass_fields__)
+    figures: dict[tuple[str, str, str], PublishedFigure] = {}
+    for number, record in enumerate(records, 1):
+        if set(record) != columns or None in record.values():
+            raise InputError(f"{path.name} figure {number} must have the fields {', '.join(sorted(columns))}")
+        try:
+            figure = _figure(record)
+        except InputError as error:
+            raise InputError(f"{path.name} figure {number}: {error}") from error
+        key = (figure.paper, figure.figure, figure.row)
+        if key in figures:
+            raise InputError(f"{path.name} figure {number}: {' '.join(key)} is there twice; keep one")
+        figures[key] = figure
+    return tuple(figures.values())
+
+
+@cache
+def published_figures() -> tuple[PublishedFigure, ...]:
+    """Return the figures that come with the package."""
+    return read_figures(Path(__file__).parent / "data" / "published.csv")
+
+
+def figure_3() -> tuple[PublishedFigure, ...]:
+    """Return the figures of arXiv 2402.17764, Figure 3: energy of FP16 and ternary models, and its labels."""
+    return tuple(f for f in published_figures() if (f.paper, f.figure) == ("arXiv:2402.17764", "Figure 3"))
