@@ -140,7 +140,8 @@ def judge(figure: PublishedFigure, computed: float) -> str:
     str
         One of `VERDICTS`.
     """
-    published, value = Decimal(figure.published), Decimal(computed)
+    # Through its shortest decimal form, or 18.7, which lies just below itself in binary, would be cut to 18.6.
+    published, value = Decimal(figure.published), Decimal(repr(computed))
     digit = Decimal(1).scaleb(int(published.as_tuple().exponent))
     if figure.reading == "truncated":
         exact = value.quantize(digit, rounding=ROUND_DOWN) == published
