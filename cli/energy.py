@@ -88,7 +88,7 @@ def command(
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
 
 
 def _print_figures(console: Console, comparisons: "Sequence[Comparison]") -> None:
@@ -162,7 +162,7 @@ def _add_rows(table: Table, name: str, result: "EnergyResult") -> None:
             entry.component,
             entry.row.operation,
             f"{entry.count:,}",
-            f"{entry.row.cost.value:g} {entry.row.unit}",
+            f"{entry.row.cost.value:g} {entry.row.unit.removesuffix('/op')}",
             format_joules(entry.energy),
             f"{entry.energy.value / total.value:.1%}",
         )
