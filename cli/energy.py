@@ -87,12 +87,14 @@ def command(
     return 0 if ok else 1
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+def _print_table(console: Console, title: str, table: Table) -> None:
+    # The title is a line of its own, since a table's title wraps at the width of the table.
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(table)
 
 
 def _print_figures(console: Console, comparisons: "Sequence[Comparison]") -> None:
-    table = _table("Figure 3 of arXiv 2402.17764: prefill of 512 tokens at 7 nm, paper accounting")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
     for heading in ("published", "computed", "error"):
         table.add_column(heading, justify="right")
@@ -108,7 +110,8 @@ def _print_figures(console: Console, comparisons: "Sequence[Comparison]") -> Non
             Text(comparison.verdict, style="bold red" if comparison.verdict == "fails" else ""),
             end_section=figure.quantity.endswith("_ratio"),
         )
-    console.print(table)
+    title = "Figure 3 of arXiv 2402.17764: prefill of 512 tokens at 7 nm, paper accounting"
+    _print_table(console, title, table)
     met = sum(comparison.verdict != "fails" for comparison in comparisons)
     console.print(
         f"{met} of {len(comparisons)} met. Published labels are cut after their last digit, not rounded;\n"
@@ -125,17 +128,9 @@ def _print_model(console: Console, report: "ModelReport") -> None:
     from tritforge.energy.report import describe_source, format_joules
 
     result, shape = report.ternary, report.shape
-    table = _table(
-        f"{shape.name}: {result.phase} of {result.context} tokens at {result.node.replace('nm', ' nm')}, "
-        f"{result.accounting} accounting"
-    )
-    for heading in ("matrices", "component", "operation"):
-        table.add_column(heading)
-    for heading in ("count", "each", "energy", "share"):
-        table.add_column(heading, justify="right")
-    for name, side in (("ternary", report.ternary), ("FP16", report.fp16)):
-        _add_rows(table, name, side)
-    console.print(table)
+    for name, side in ((f"{shape.name}, ternary matrices", result), ("The same shape in FP16", report.fp16)):
+        at = f"{side.phase} of {side.context} tokens at {side.node.replace('nm', ' nm')}"
+        _print_table(console, f"{name}: {at}, {side.accounting} accounting", _component_table(side))
     saving = report.saving
     bounds = f" ({saving.low:.1f} to {saving.high:.1f})" if saving.low < saving.high else ""
     console.print(
@@ -152,13 +147,17 @@ def _print_model(console: Console, report: "ModelReport") -> None:
         console.print(f"  - {line}", highlight=False)
 
 
-def _add_rows(table: Table, name: str, result: "EnergyResult") -> None:
+def _component_table(result: "EnergyResult") -> Table:
     from tritforge.energy.report import format_joules
 
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("component")
+    table.add_column("operation")
+    for heading in ("count", "each", "energy", "share"):
+        table.add_column(heading, justify="right", no_wrap=True)
     total = result.energy
     for entry in result.components:
         table.add_row(
-            name,
             entry.component,
             entry.row.operation,
             f"{entry.count:,}",
@@ -166,6 +165,5 @@ def _add_rows(table: Table, name: str, result: "EnergyResult") -> None:
             format_joules(entry.energy),
             f"{entry.energy.value / total.value:.1%}",
         )
-    table.add_row(
-        name, Text("total", style="bold"), "", "", "", format_joules(total), "100.0%", end_section=True
-    )
+    table.add_row(Text("total", style="bold"), "", "", "", format_joules(total), "100.0%")
+    return table

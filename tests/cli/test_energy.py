@@ -45,7 +45,7 @@ def test_without_arguments_figure_3_and_the_shipped_model_are_printed(
     out = capsys.readouterr().out
     assert "Figure 3 of arXiv 2402.17764: prefill of 512 tokens at 7 nm, paper accounting" in out
     assert "16 of 16 met." in out
-    assert "austen: prefill of 512 tokens at 7 nm, paper accounting" in out
+    assert "austen, ternary matrices: prefill of 512 tokens at 7 nm, paper accounting" in out
     assert "The paper accounting leaves out:" in out
     assert "Row: 7nm/int8.add = 0.007 pJ/op, published: arXiv:2310.11453v1 Table 2" in out
     for number in ("0.322022 J", "0.404299 J", "32.9 x (cut)", "32.982 x", "71.4 x (cut)"):
@@ -68,7 +68,7 @@ def test_a_named_model_is_reported_alone(tmp_path: Path, capsys: pytest.CaptureF
     path = tmp_path / "energy.json"
     assert run("--model", "BitNet-b1.58-2B-4T", "--context", "1024", "--json", str(path)) == 0
     out = capsys.readouterr().out
-    assert "microsoft/bitnet-b1.58-2B-4T: prefill of 1024 tokens" in out
+    assert "microsoft/bitnet-b1.58-2B-4T, ternary matrices: prefill of 1024 tokens" in out
     assert "Figure 3" not in out
     document = read(path)
     assert (document["context"], document["figures"]) == (1024, [])
