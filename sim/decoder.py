@@ -45,8 +45,14 @@ class GoldenProduct:
 
 
 def rms_norm(x: Floats, gain: Floats, eps: float) -> Floats:
-    """Root-mean-square norm over the last axis, times the gain."""
-    mean_square = np.mean(np.square(x), axis=-1, keepdims=True)
+    """Root-mean-square norm over the last axis, times the gain.
+
+    The mean is summed in float64 and rounded once, so that it does not depend on the order of additions,
+    which differs between processors; measured against the reference, fewer codes fall on the other side of a
+    half than with a float32 sum.
+    """
+    mean = np.mean(np.square(x), axis=-1, keepdims=True, dtype=np.float64)
+    mean_square = np.asarray(mean, dtype=np.float32)
     scaled: Floats = x * (np.float32(1) / np.sqrt(mean_square + np.float32(eps)))
     return gain * scaled
 
