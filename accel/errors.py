@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class MissingToolError(RuntimeError):
     """A program that is not installed; the message says what to install. Exit status 3."""
+
+
+class SimulationError(RuntimeError):
+    """A simulation that did not get to its end; the message holds the end of its log. Exit status 1."""

@@ -1,6 +1,5 @@
 """Files that are there whole or not at all."""
 
-import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -26,7 +25,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
                 file.write(data)
                 file.flush()
                 partial.chmod(0o644)
-                os.replace(partial, path)
+                partial.replace(path)
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise

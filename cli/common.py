@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 
 json_option = click.option(
@@ -42,3 +43,20 @@ def write_json(path: Path, document: Mapping[str, Any], *, tools: tuple[str, ...
         sys.stdout.write(text)
     else:
         write_atomically(path, text)
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a value is a number where it reads as one.
+
+    Raises
+    ------
+    InputError
+        A pair without ``=``.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"setting is {setting!r}; NAME=VALUE is needed")
+        values[name] = int(value) if value.lstrip("-").isdigit() else value
+    return values

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import click
 
-from tritforge.accel.errors import InputError, MissingToolError
+from tritforge.accel.errors import InputError, MissingToolError, SimulationError
 
 #: Sub-commands and their line in ``tritforge --help``, in the order of a user's day.
 COMMANDS = {
@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MissingToolError as error:
         click.echo(f"tritforge: {error}", err=True)
         status = 3
+    except SimulationError as error:
+        click.echo(f"tritforge: {error}", err=True)
+        status = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("tritforge: interrupted", err=True)
         status = 130

@@ -1,0 +1,126 @@
+"""Activation buffer: takes tokens from a stream and keeps them on chip while a job's weights pass by."""
+
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.job import job_layout
+
+
+def loaded_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of a job whose activations are in the buffer.
+
+    `stride` is the number of buffer words of a token, `words` that of all tokens. Jobs lie in the buffer one
+    behind the other, the first at address 0.
+    """
+    return StructLayout(
+        {
+            "job": job_layout(config),
+            "stride": config.k_tiles(config.k_max).bit_length(),
+            "words": config.buffer_words.bit_length(),
+        }
+    )
+
+
+class ActivationBuffer(wiring.Component):
+    """A ring of words, each feeding all lanes once, written by beats and read by address.
+
+    The next job's tokens are taken while the present job computes, as far as there is room.
+
+    Parameters
+    ----------
+    config
+        Widths and depth.
+
+    Members
+    -------
+    jobs : In, stream of jobs, in the order of their tokens
+    beats : In, stream of `act_port_bits`: a token's activations, lane 0 in the low bits; every token starts a beat
+    loaded : Out, stream of `loaded_layout`: jobs that may start
+    address, enable : In, read port
+    data : Out, the word read in the cycle before, held while `enable` is low
+    release : In, number of words that a finished job gives back, 0 at other times
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "jobs": In(stream.Signature(job_layout(config))),
+                "beats": In(stream.Signature(config.act_port_bits)),
+                "loaded": Out(stream.Signature(loaded_layout(config))),
+                "address": In(range(config.buffer_words)),
+                "enable": In(1),
+                "data": Out(config.lanes * config.act_container_bits),
+                "release": In(config.buffer_words.bit_length()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        config = self.config
+        m.submodules.memory = memory = Memory(
+            shape=config.lanes * config.act_container_bits, depth=config.buffer_words, init=[]
+        )
+        write = memory.write_port(granularity=config.act_port_bits)
+        read = memory.read_port()
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
+
+        job = Signal(job_layout(config))
+        busy = Signal()
+        pointer = Signal(range(config.buffer_words))
+        free = Signal(range(config.buffer_words + 1), init=config.buffer_words)
+        group = Signal(range(config.beats_per_word))
+        k_left = Signal(Shape.cast(job.k.shape()).width)
+        tokens_left = Signal(Shape.cast(job.tokens.shape()).width)
+        words = Signal(range(config.buffer_words + 1))
+        stride = Signal(range(config.k_tiles(config.k_max) + 1))
+
+        token_end, word_end, job_end, taken = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            token_end.eq(k_left <= config.acts_per_beat),
+            word_end.eq(token_end | (group == config.beats_per_word - 1)),
+            job_end.eq(token_end & (tokens_left == 1)),
+            self.jobs.ready.eq(~busy),
+            self.beats.ready.eq(busy & (free != 0) & ~(job_end & self.loaded.valid)),
+            taken.eq(self.beats.valid & self.beats.ready),
+            write.addr.eq(pointer),
+            write.data.eq(self.beats.payload.replicate(config.beats_per_word)),
+            write.en.eq(taken << group),
+        ]
+        m.d.sync += free.eq(free + self.release - (taken & word_end))
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [
+                busy.eq(1),
+                job.eq(self.jobs.payload),
+                k_left.eq(self.jobs.payload.k),
+                tokens_left.eq(self.jobs.payload.tokens),
+                words.eq(0),
+                stride.eq(0),
+            ]
+        with m.If(taken):
+            m.d.sync += [
+                group.eq(Mux(word_end, 0, group + 1)),
+                k_left.eq(Mux(token_end, job.k, k_left - config.acts_per_beat)),
+            ]
+        with m.If(taken & word_end):
+            m.d.sync += [pointer.eq(pointer + 1), words.eq(words + 1)]
+            with m.If(tokens_left == job.tokens):
+                m.d.sync += stride.eq(stride + 1)
+        with m.If(taken & token_end):
+            m.d.sync += tokens_left.eq(tokens_left - 1)
+
+        with m.If(self.loaded.valid & self.loaded.ready):
+            m.d.sync += self.loaded.valid.eq(0)
+        with m.If(taken & job_end):
+            m.d.sync += [
+                busy.eq(0),
+                self.loaded.valid.eq(1),
+                self.loaded.payload.job.eq(job),
+                self.loaded.payload.words.eq(words + 1),
+                self.loaded.payload.stride.eq(stride + (tokens_left == job.tokens)),
+            ]
+        return m

@@ -1,0 +1,182 @@
+"""The core: jobs, activations and weights in, results out, over AXI4-Stream ports."""
+
+from amaranth.hdl import Cat, ClockDomain, Module, Mux, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tritforge.accel.activations import ActivationBuffer
+from tritforge.accel.array import TileArray
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.job import Error, JobPort, job_layout
+from tritforge.accel.results import ResultQueue, beat_layout
+from tritforge.accel.sequencer import Sequencer
+from tritforge.accel.weights import WeightLoader
+
+
+class Core(wiring.Component):
+    """Matrix products of INT8 activations with ternary weights: ``Y[T, M] = X[T, K] @ W[M, K].T``, exact.
+
+    Members
+    -------
+    jobs : In, stream of jobs
+    activations : In, stream of beats: T tokens of K activations each, every token starts a beat
+    weights : In, stream of beats: the packed weight image (`tritforge.models.image`)
+    results : Out, stream of `beat_layout`: M x T words in the order (row tile, token, row)
+    busy : Out, a job was taken whose results are not all gone
+    error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "jobs": In(stream.Signature(job_layout(config))),
+                "activations": In(stream.Signature(config.act_port_bits)),
+                "weights": In(stream.Signature(config.weight_port_bits)),
+                "results": Out(stream.Signature(beat_layout(config))),
+                "busy": Out(1),
+                "error": Out(Shape.cast(Error).width),
+            }
+        )
+
+    def make_buffer(self) -> ActivationBuffer:
+        """Return the activation buffer."""
+        return ActivationBuffer(self.config)
+
+    def make_loader(self) -> WeightLoader:
+        """Return the weight loader."""
+        return WeightLoader(self.config)
+
+    def make_sequencer(self) -> Sequencer:
+        """Return the sequencer."""
+        return Sequencer(self.config)
+
+    def make_array(self) -> TileArray:
+        """Return the array."""
+        return TileArray(self.config)
+
+    def make_queue(self) -> ResultQueue:
+        """Return the result queue."""
+        return ResultQueue(self.config)
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        m.submodules.port = port = JobPort(self.config, readers=3)
+        m.submodules.buffer = buffer = self.make_buffer()
+        m.submodules.loader = loader = self.make_loader()
+        m.submodules.sequencer = sequencer = self.make_sequencer()
+        m.submodules.array = array = self.make_array()
+        m.submodules.queue = queue = self.make_queue()
+
+        wiring.connect(m, wiring.flipped(self.jobs), port.jobs)
+        wiring.connect(m, wiring.flipped(self.activations), buffer.beats)
+        wiring.connect(m, wiring.flipped(self.weights), loader.beats)
+        wiring.connect(m, wiring.flipped(self.results), queue.o)
+        wiring.connect(m, port.o0, buffer.jobs)
+        wiring.connect(m, port.o1, loader.jobs)
+        wiring.connect(m, port.o2, queue.jobs)
+        wiring.connect(m, buffer.loaded, sequencer.loaded)
+        m.d.comb += [
+            sequencer.tile_valid.eq(loader.tile.valid),
+            sequencer.popped.eq(queue.popped),
+            loader.tile.ready.eq(sequencer.swap),
+            buffer.address.eq(sequencer.address),
+            buffer.enable.eq(sequencer.enable),
+            buffer.release.eq(sequencer.release),
+            array.issue.eq(sequencer.issue),
+            array.word.eq(buffer.data),
+            array.swap.eq(sequencer.swap),
+            array.tile.eq(loader.tile.payload),
+            array.bias.eq(loader.bias),
+            queue.sums.eq(array.sums),
+            queue.push.eq(array.sums_valid),
+        ]
+
+        # At most one job waits in front of each block and one is in each.
+        jobs_inside = Signal(3)
+        taken = Signal()
+        m.d.comb += [
+            taken.eq(self.jobs.valid & self.jobs.ready),
+            self.busy.eq(jobs_inside != 0),
+        ]
+        m.d.sync += jobs_inside.eq(jobs_inside + (taken & ~port.refused) - queue.finished)
+        with m.If(taken):
+            m.d.sync += self.error.eq(Mux(port.refused, Error.ILLEGAL_JOB, Error.NONE))
+        with m.If(loader.illegal):
+            m.d.sync += self.error.eq(Error.ILLEGAL_TRIT)
+        return m
+
+
+class StreamCore(wiring.Component):
+    """`Core` with the port names that FPGA tools group into AXI4-Stream interfaces.
+
+    Clock ``aclk``, reset ``aresetn`` (synchronous, low). The job port carries M, K and T side by side in whole
+    bytes each; see `job_fields`.
+    """
+
+    #: Fields of ``s_axis_job_tdata``, lowest first, and their widths.
+    job_fields = (("m", 32), ("k", 16), ("tokens", 16))
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        config = core.config
+        self.config = config
+        super().__init__(
+            {
+                "aclk": In(1),
+                "aresetn": In(1),
+                "s_axis_job_tvalid": In(1),
+                "s_axis_job_tready": Out(1),
+                "s_axis_job_tdata": In(sum(width for _, width in self.job_fields)),
+                "s_axis_activations_tvalid": In(1),
+                "s_axis_activations_tready": Out(1),
+                "s_axis_activations_tdata": In(config.act_port_bits),
+                "s_axis_weights_tvalid": In(1),
+                "s_axis_weights_tready": Out(1),
+                "s_axis_weights_tdata": In(config.weight_port_bits),
+                "m_axis_results_tvalid": Out(1),
+                "m_axis_results_tready": In(1),
+                "m_axis_results_tdata": Out(config.result_port_bits),
+                "m_axis_results_tkeep": Out(config.result_port_bits // 8),
+                "m_axis_results_tlast": Out(1),
+                "busy": Out(1),
+                "error": Out(Shape.cast(Error).width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        m.domains.sync = sync = ClockDomain(local=True)
+        m.submodules.core = core = self.core
+        sync.clk = self.aclk
+        m.d.comb += sync.rst.eq(~self.aresetn)
+
+        fields = {}
+        start = 0
+        for name, width in self.job_fields:
+            fields[name] = self.s_axis_job_tdata[start : start + width]
+            start += width
+        job = core.jobs.payload
+        # A field wider than the core's own must not lose bits: what does not fit is out of bounds, so send 0.
+        for name, value in fields.items():
+            inner = getattr(job, name)
+            fits = value[len(inner) :] == 0
+            m.d.comb += inner.eq(Mux(fits, value[: len(inner)], 0))
+        m.d.comb += [
+            core.jobs.valid.eq(self.s_axis_job_tvalid),
+            self.s_axis_job_tready.eq(core.jobs.ready),
+            core.activations.valid.eq(self.s_axis_activations_tvalid),
+            core.activations.payload.eq(self.s_axis_activations_tdata),
+            self.s_axis_activations_tready.eq(core.activations.ready),
+            core.weights.valid.eq(self.s_axis_weights_tvalid),
+            core.weights.payload.eq(self.s_axis_weights_tdata),
+            self.s_axis_weights_tready.eq(core.weights.ready),
+            core.results.ready.eq(self.m_axis_results_tready),
+            self.m_axis_results_tvalid.eq(core.results.valid),
+            self.m_axis_results_tdata.eq(Cat(*core.results.payload.words)),
+            self.m_axis_results_tkeep.eq(Cat(bit.replicate(4) for bit in core.results.payload.keep)),
+            self.m_axis_results_tlast.eq(core.results.payload.last),
+            self.busy.eq(core.busy),
+            self.error.eq(core.error),
+        ]
+        return m

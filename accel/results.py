@@ -1,0 +1,175 @@
+"""Results: a queue of sums, turned into a stream of 32-bit words without gaps."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from tritforge.accel.array import sums_layout
+from tritforge.accel.codes import RESULT_WORD_BITS
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.job import job_layout
+
+
+def chunk_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of up to a beat of result words: the first `count` are used, `last` ends the job."""
+    words = config.results_per_beat
+    return StructLayout({"words": ArrayLayout(RESULT_WORD_BITS, words), "count": range(words + 1), "last": 1})
+
+
+def beat_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of a result beat: words, which of them are used, and the job's end."""
+    words = config.results_per_beat
+    return StructLayout({"words": ArrayLayout(RESULT_WORD_BITS, words), "keep": words, "last": 1})
+
+
+class WordPacker(wiring.Component):
+    """Joins chunks of 1 to `results_per_beat` words into full beats; only a job's last beat may be partial.
+
+    Members
+    -------
+    i : In, stream of `chunk_layout`
+    o : Out, stream of `beat_layout`
+
+    The latency is one cycle, the throughput one chunk a cycle, but for one more cycle where a job's last chunk
+    does not fit into the beat at hand.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {"i": In(stream.Signature(chunk_layout(config))), "o": Out(stream.Signature(beat_layout(config)))}
+        )
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        size = self.config.results_per_beat
+        chunk = self.i.payload
+        held = Signal(range(max(2, size)))
+        kept = Signal(ArrayLayout(RESULT_WORD_BITS, max(1, size - 1)))
+        flush, room = Signal(), Signal()
+        # The held words, then the chunk's.
+        joined = Signal(ArrayLayout(RESULT_WORD_BITS, 2 * size - 1 if size > 1 else 1))
+        total = Signal(range(2 * size))
+        with m.Switch(held):
+            for count in range(size):
+                with m.Case(count):
+                    m.d.comb += Cat(*joined).eq(Cat(*(kept[i] for i in range(count)), *chunk.words))
+        m.d.comb += [
+            total.eq(held + chunk.count),
+            room.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(room & ~flush),
+        ]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(room & flush):
+            m.d.sync += [
+                self.o.valid.eq(1),
+                Cat(*self.o.payload.words).eq(Cat(*kept)),
+                self.o.payload.keep.eq((1 << held) - 1),
+                self.o.payload.last.eq(1),
+                flush.eq(0),
+                held.eq(0),
+            ]
+        with m.Elif(self.i.valid & self.i.ready):
+            with m.If((total >= size) | chunk.last):
+                m.d.sync += [
+                    self.o.valid.eq(1),
+                    Cat(*self.o.payload.words).eq(Cat(*joined)),
+                    self.o.payload.keep.eq(Mux(total >= size, -1, (1 << total) - 1)),
+                    self.o.payload.last.eq(chunk.last & (total <= size)),
+                    flush.eq(chunk.last & (total > size)),
+                    held.eq(Mux(total >= size, total - size, 0)),
+                    Cat(*kept).eq(Cat(*joined)[size * RESULT_WORD_BITS :]),
+                ]
+            with m.Else():
+                m.d.sync += [held.eq(total), Cat(*kept).eq(Cat(*joined))]
+        return m
+
+
+class ResultQueue(wiring.Component):
+    """Takes a token's sums at once and sends them word by word, in the order (row tile, token, row).
+
+    Rows beyond M are left out, so a job sends exactly M x T words.
+
+    Parameters
+    ----------
+    config
+        Widths and depth.
+
+    Members
+    -------
+    jobs : In, stream of jobs, in the order of their sums
+    sums, push : In, an entry; there must be room, which the sequencer sees to
+    popped : Out, high for the cycle in which an entry was given away
+    o : Out, stream of `beat_layout`
+    finished : Out, high for the cycle in which a job's last beat was taken
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "jobs": In(stream.Signature(job_layout(config))),
+                "sums": In(sums_layout(config)),
+                "push": In(1),
+                "popped": Out(1),
+                "o": Out(stream.Signature(beat_layout(config))),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        config = self.config
+        size = config.results_per_beat
+        m.submodules.fifo = fifo = SyncFIFOBuffered(
+            width=config.rows * config.acc_bits, depth=config.result_entries
+        )
+        m.submodules.packer = packer = WordPacker(config)
+        wiring.connect(m, wiring.flipped(self.o), packer.o)
+
+        job = Signal(job_layout(config))
+        busy = Signal()
+        m_left = Signal(Shape.cast(job.m.shape()).width)
+        token = Signal(range(config.tokens_max))
+        # An entry leaves in parts of up to a beat; the number of parts is rounded up for a mux without holes.
+        parts_bits = max(1, (-(-config.rows // size) - 1).bit_length())
+        part = Signal(parts_bits)
+        words = [
+            fifo.r_data.word_select(row, config.acc_bits).as_signed() if row < config.rows else Const(0, 1)
+            for row in range(size << parts_bits)
+        ]
+        rows_here, left = Signal(range(config.rows + 1)), Signal(range(config.rows + 1))
+        row_end, token_end, job_end, sent = Signal(), Signal(), Signal(), Signal()
+        chunk = packer.i.payload
+        m.d.comb += [
+            fifo.w_data.eq(Cat(*self.sums)),
+            fifo.w_en.eq(self.push),
+            rows_here.eq(Mux(m_left <= config.rows, m_left, config.rows)),
+            left.eq(rows_here - part * size),
+            row_end.eq(left <= size),
+            token_end.eq(token == job.tokens - 1),
+            job_end.eq(row_end & token_end & (m_left <= config.rows)),
+            packer.i.valid.eq(busy & fifo.r_rdy),
+            chunk.count.eq(Mux(row_end, left, size)),
+            chunk.last.eq(job_end),
+            sent.eq(packer.i.valid & packer.i.ready),
+            self.popped.eq(sent & row_end),
+            fifo.r_en.eq(self.popped),
+            self.jobs.ready.eq(~busy),
+            self.finished.eq(self.o.valid & self.o.ready & self.o.payload.last),
+        ]
+        m.d.comb += [chunk.words[index].eq(Array(words[index::size])[part]) for index in range(size)]
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [busy.eq(1), job.eq(self.jobs.payload), m_left.eq(self.jobs.payload.m)]
+        with m.If(sent):
+            m.d.sync += part.eq(Mux(row_end, 0, part + 1))
+        with m.If(self.popped):
+            m.d.sync += token.eq(Mux(token_end, 0, token + 1))
+            with m.If(token_end):
+                m.d.sync += m_left.eq(m_left - config.rows)
+            with m.If(job_end):
+                m.d.sync += busy.eq(0)
+        return m

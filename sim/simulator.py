@@ -1,0 +1,211 @@
+"""Verilator under cocotb: builds the bench around a core once, and runs it."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Verilator
+
+from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.files import write_atomically
+from tritforge.rtl.tools import verilator_environment
+from tritforge.rtl.verilog import GeneratedCore
+
+BENCH = Path(__file__).with_name("bench.sv")
+DRIVER = "tritforge.sim.bench_driver"
+#: Environment variable through which the simulator's process finds what to do.
+TASK_VARIABLE = "TRITFORGE_TASK"
+#: The core's name in the bench.
+CORE_NAME = "tritforge_core"
+
+
+class _Bench(Verilator):
+    """cocotb's Verilator runner, but for one option: only signals that the bench marks are public.
+
+    With every signal public, Verilator may optimise none of them away, and the simulation runs several times
+    slower.
+    """
+
+    def _build_command(self) -> list[list[str]]:
+        return [
+            [argument for argument in command if argument != "--public-flat-rw"]
+            for command in super()._build_command()
+        ]
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Any:
+    """Change environment variables for a block: cocotb's runner takes its own from there."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
+    """Compile the bench with a core, or find it compiled.
+
+    Parameters
+    ----------
+    core
+        The core, named `CORE_NAME`.
+    cache
+        Folder that holds the compiled benches, each under the hash of all it was made from.
+    trace
+        Whether the simulator can write waveforms.
+
+    Returns
+    -------
+    Path
+        The build's folder.
+
+    Raises
+    ------
+    MissingToolError
+        Verilator, the compiler, make or perl is missing.
+    SimulationError
+        The compiler failed.
+    """
+    environment = verilator_environment()
+    versions = "".join(version(package) for package in ("verilator", "cocotb"))
+    key = sha256((core.text + BENCH.read_text() + versions + f"{trace}").encode()).hexdigest()[:20]
+    folder = cache.absolute() / key
+    if (folder / "complete").exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    write_atomically(folder / "core.v", core.text)
+    log = folder / "build.log"
+    config = core.config
+    with _environment(environment):
+        try:
+            _Bench().build(
+                sources=[folder / "core.v", BENCH],
+                hdl_toplevel="bench",
+                parameters={
+                    "ACT_BITS": config.act_port_bits,
+                    "WEIGHT_BITS": config.weight_port_bits,
+                    "RESULT_BITS": config.result_port_bits,
+                },
+                build_dir=folder,
+                build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
+                waves=trace,
+                timescale=("1ns", "1ns"),
+                log_file=log,
+                always=True,
+            )
+        except (RuntimeError, SystemExit) as error:
+            raise SimulationError(f"the simulator did not compile; {_tail(log)}") from error
+    write_atomically(folder / "complete", "")
+    return folder
+
+
+def run(
+    folder: Path,
+    entry: str,
+    task: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    trace: Path | None = None,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Run a function in the simulator's process, beside the core.
+
+    Parameters
+    ----------
+    folder
+        Of `build`.
+    entry
+        ``module:function``; it is called with the hardware (`tritforge.sim.bench_driver.RtlProduct`) and
+        `task`, and returns a dictionary fit for JSON.
+    task
+        What the function is to do, fit for JSON.
+    config
+        The core's configuration, by parameter.
+    trace
+        Where to write a waveform; needs a build with `trace`.
+    on_progress
+        Called, in this process, with every dictionary that the function reports.
+
+    Returns
+    -------
+    dict
+        What the function returned.
+
+    Raises
+    ------
+    SimulationError
+        The function raised, or the simulator ended early.
+    """
+    with TemporaryDirectory(prefix="tritforge-") as scratch:
+        work = Path(scratch)
+        progress = work / "progress.jsonl"
+        progress.touch()
+        document = {"entry": entry, "task": task, "config": config, "folder": scratch}
+        (work / "task.json").write_text(json.dumps(document))
+        environment = {
+            **verilator_environment(),
+            TASK_VARIABLE: str(work / "task.json"),
+            "COCOTB_ANSI_OUTPUT": "0",
+        }
+        with ThreadPoolExecutor(max_workers=1) as pool, _environment(environment):
+            future = pool.submit(
+                _Bench().test,
+                test_module=DRIVER,
+                hdl_toplevel="bench",
+                hdl_toplevel_lang="verilog",
+                build_dir=folder,
+                test_dir=work,
+                results_xml=str(work / "results.xml"),
+                plusargs=[f"+dir={scratch}"],
+                test_args=["--trace-file", str(trace.absolute())] if trace else [],
+                waves=trace is not None,
+                log_file=work / "simulation.log",
+            )
+            seen = 0
+            while not future.done():
+                seen = _report(progress, seen, on_progress)
+                try:
+                    future.result(timeout=0.1)
+                except TimeoutError:
+                    continue
+                except (RuntimeError, SystemExit):
+                    break
+            _report(progress, seen, on_progress)
+        results = work / "results.xml"
+        answer = work / "answer.json"
+        # The runner reports success when a test failed or was not found, so count.
+        if not results.exists() or get_results(results) != (1, 0) or not answer.exists():
+            raise SimulationError(f"the simulation failed; {_tail(work / 'simulation.log')}")
+        result = json.loads(answer.read_text())
+    if not isinstance(result, dict):
+        raise InputError(f"{entry} returned {type(result).__name__}; a dictionary is needed")
+    return result
+
+
+def _report(progress: Path, seen: int, on_progress: Callable[[dict[str, Any]], None] | None) -> int:
+    lines = progress.read_text().split("\n")[:-1]
+    if on_progress is not None:
+        for line in lines[seen:]:
+            on_progress(json.loads(line))
+    return len(lines)
+
+
+def _tail(log: Path, lines: int = 25) -> str:
+    if not log.exists():
+        return "it wrote no log"
+    return "the end of its log:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
