@@ -116,3 +116,13 @@ def unpack_results(
         result[:, low:high] = words[start : start + count].reshape(tokens, high - low)
         start += count
     return result
+
+
+def order_results(config: AcceleratorConfig, result: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Put ``Y[T, M]`` into the order in which the words leave: the inverse of `unpack_results`."""
+    return np.concatenate(
+        [
+            result[:, low : low + config.rows].astype(np.int32).ravel()
+            for low in range(0, result.shape[1], config.rows)
+        ]
+    )
