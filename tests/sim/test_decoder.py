@@ -7,10 +7,11 @@ import pytest
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.sim.decoder import Decoder, GoldenProduct, rms_norm
-from tritforge.sim.golden import bit_linear
+from tritforge.sim.golden import bit_linear, quantise_activations
 
 Codes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]
+Doubles = npt.NDArray[np.float64]
 
 
 @pytest.fixture
@@ -77,6 +78,83 @@ def test_linear_is_the_golden_bitlinear(tiny_checkpoint: Checkpoint) -> None:
     name = "model.layers.1.mlp.down_proj"
     found = Decoder(tiny_checkpoint).linear(name, x)
     assert np.array_equal(found.reshape(6, 40), bit_linear(x.reshape(6, 48), tiny_checkpoint.matrices[name]))
+
+
+class Written:
+    """The decoder written out in float64, one token and one head at a time; keeps its codes by matrix."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.codes: dict[str, Codes] = {}
+
+    def linear(self, name: str, x: Doubles) -> Doubles:
+        matrix = self.checkpoint.matrices[name]
+        self.codes[name], s_x = quantise_activations(x.astype(np.float32))
+        sums = self.codes[name].astype(int) @ matrix.codes.T.astype(int)
+        y: Doubles = sums / (float(matrix.scale) * s_x.astype(float))
+        return y
+
+    def norm(self, name: str, x: Doubles) -> Doubles:
+        scale = 1 / np.sqrt((x**2).mean(axis=-1, keepdims=True) + self.checkpoint.config.rms_norm_eps)
+        scaled: Doubles = self.checkpoint.tensors[f"{name}.weight"] * x * scale
+        return scaled
+
+    def turn(self, x: Doubles) -> Doubles:
+        """Rotate heads, shape (T, heads, width), as complex numbers."""
+        half = x.shape[-1] // 2
+        frequency = self.checkpoint.config.rope_theta ** (-np.arange(half) / half)
+        turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(
+            1j * np.arange(len(x))[:, None, None] * frequency
+        )
+        return np.concatenate((turned.real, turned.imag), axis=-1)
+
+    def attention(self, prefix: str, x: Doubles) -> Doubles:
+        config = self.checkpoint.config
+        query, key, value = (
+            self.linear(f"{prefix}.{p}_proj", x).reshape(len(x), -1, config.head_dim) for p in "qkv"
+        )
+        query, key = self.turn(query), self.turn(key)
+        mixed = np.zeros_like(query)
+        for token, head in np.ndindex(*query.shape[:2]):
+            group = head * config.num_key_value_heads // config.num_attention_heads
+            scores = np.exp(key[: token + 1, group] @ query[token, head] / config.head_dim**0.5)
+            mixed[token, head] = scores @ value[: token + 1, group] / scores.sum()
+        return self.linear(
+            f"{prefix}.o_proj", self.norm(f"{prefix}.attn_sub_norm", mixed.reshape(len(x), -1))
+        )
+
+    def forward(self, tokens: npt.NDArray[np.int64]) -> Doubles:
+        x = self.checkpoint.tensors["model.embed_tokens.weight"][tokens].astype(float)
+        for index in range(self.checkpoint.config.num_hidden_layers):
+            prefix = f"model.layers.{index}"
+            x = x + self.attention(f"{prefix}.self_attn", self.norm(f"{prefix}.input_layernorm", x))
+            y = self.norm(f"{prefix}.post_attention_layernorm", x)
+            gate, up = (self.linear(f"{prefix}.mlp.{name}_proj", y) for name in ("gate", "up"))
+            gated = np.where(gate > 0, gate**2, 0) * up
+            x = x + self.linear(f"{prefix}.mlp.down_proj", self.norm(f"{prefix}.mlp.ffn_sub_norm", gated))
+        logits: Doubles = self.norm("model.norm", x) @ self.checkpoint.tensors["model.embed_tokens.weight"].T
+        return logits
+
+
+def test_the_decoder_is_the_architecture_written_out(
+    tiny_checkpoint: Checkpoint, tokens: npt.NDArray[np.int64]
+) -> None:
+    """Each product goes on with the codes of the float64 decoder; own codes may differ from them by one."""
+    written = Written(tiny_checkpoint)
+    expected = written.forward(tokens)
+    golden = GoldenProduct(tiny_checkpoint)
+    differing: list[int] = []
+
+    def shared(name: str, codes_x: Codes, /) -> Sums:
+        difference = np.abs(codes_x.astype(int) - written.codes[name])
+        assert difference.max() <= 1, name
+        differing.append(int(np.count_nonzero(difference)))
+        return golden(name, written.codes[name])
+
+    logits = Decoder(tiny_checkpoint, shared).forward(tokens)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    assert len(differing) == 14
+    assert sum(differing) <= sum(codes.size for codes in written.codes.values()) / 1000
 
 
 def test_a_cache_changes_nothing_but_rounding(
