@@ -41,6 +41,19 @@ def make_stimulus(config: Any, seed: int) -> Any:
     )
 
 
+def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any, list[Path]]:
+    """Generate a core and write it with all that comes beside it; return the core and the files."""
+    from tritforge.accel.files import write_atomically
+    from tritforge.rtl.testbench import render
+    from tritforge.rtl.verilog import generate, write
+
+    core = generate(config, name=name)
+    files = write(core, output)
+    bench = output.with_name(f"{output.stem}_tb.v")
+    write_atomically(bench, render(core, make_stimulus(config, seed), stem=output.stem))
+    return core, [*files, bench]
+
+
 @click.command(name="verilog")
 @click.option(
     "--config",
@@ -77,15 +90,8 @@ def command(config_name: str, settings: tuple[str, ...], output: Path, name: str
 
     from rich.console import Console
 
-    from tritforge.accel.files import write_atomically
-    from tritforge.rtl.testbench import render
-    from tritforge.rtl.verilog import generate, write
-
     with Console(stderr=True).status("generating Verilog"):
-        core = generate(config, name=name)
-    files = write(core, output)
-    bench = output.with_name(f"{output.stem}_tb.v")
-    write_atomically(bench, render(core, make_stimulus(config, seed), stem=output.stem))
-    for file in (*files, bench):
+        _, files = write_core(config, output, name=name, seed=seed)
+    for file in files:
         click.echo(file)
     return 0
