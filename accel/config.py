@@ -282,7 +282,7 @@ def load_config(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not TOML: {error}") from error
         preset = values.pop("preset", "default")
-        if preset not in PRESETS:
+        if preset not in tuple(PRESETS):  # a list or a table in its place cannot be hashed
             raise InputError(f"{path} names preset {preset!r}; the presets are {', '.join(PRESETS)}")
         config = AcceleratorConfig.from_dict(values, base=PRESETS[preset])
     return AcceleratorConfig.from_dict(overrides or {}, base=config)
