@@ -26,6 +26,7 @@ STATUSES = {
     "secondary": "read in a secondary copy",
     "deduced": "deduced from published figures that it reproduces",
     "recalled": "recalled, not read in a source",
+    "typed": "typed in by the user",
 }
 
 MIXERS = ("attention", "hgrn")

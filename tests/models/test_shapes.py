@@ -152,7 +152,7 @@ def test_a_name_like_no_other_gets_an_example() -> None:
         ({"num_experts_per_tok": 2}, "shape 'tiny': num_experts_per_tok 2 is above num_local_experts 1"),
         (
             {"status": "certain"},
-            "shape 'tiny': status is 'certain'; it must be one of verified, secondary, deduced, recalled",
+            "shape 'tiny': status is 'certain'; it must be one of verified, secondary, deduced, recalled, typed",
         ),
         ({"mixer": "mamba"}, "shape 'tiny': mixer is 'mamba'; it must be one of attention, hgrn"),
         ({"weights": "int4"}, "shape 'tiny': weights is 'int4'; it must be one of ternary, binary, float16"),
