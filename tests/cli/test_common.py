@@ -1,0 +1,43 @@
+"""Settings and JSON of the sub-commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tritforge.accel.errors import InputError
+from tritforge.cli.common import parse_settings, write_json
+
+
+def test_settings_are_numbers_where_they_read_as_numbers() -> None:
+    assert parse_settings(("lanes=32", "datapath=tree", "k_max=-1")) == {
+        "lanes": 32,
+        "datapath": "tree",
+        "k_max": -1,
+    }
+
+
+def test_a_setting_without_a_value_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^setting is 'lanes'; NAME=VALUE is needed$"):
+        parse_settings(("lanes",))
+
+
+def test_json_carries_the_versions_that_made_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", {"ok": True}, tools=("numpy",))
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["ok"] is True
+    assert set(document["tools"]) == {"python", "numpy"}
+    assert document["tritforge"]
+
+
+def test_a_dash_writes_json_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(Path("-"), {"ok": False})
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_a_path_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file, not a folder")
+    target = tmp_path / "file" / "result.json"
+    with pytest.raises(InputError, match=f"^cannot write {target}: .*; choose another path$"):
+        write_json(target, {"ok": True})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

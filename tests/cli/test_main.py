@@ -1,0 +1,93 @@
+"""The command's help, version and exit statuses."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import click
+import pytest
+
+from tritforge.accel.errors import InputError, MissingToolError, SimulationError
+from tritforge.cli import main as module
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Return the exit status when a command raises."""
+
+    @click.command("raising")
+    def raising() -> None:
+        raise error
+
+    monkeypatch.setattr(module.cli, "get_command", lambda *_: raising)
+    with pytest.raises(SystemExit) as end:
+        module.main(["raising"])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (
+            InputError("lanes is 0; it must lie in 2 to 1024"),
+            2,
+            "tritforge: lanes is 0; it must lie in 2 to 1024\n",
+        ),
+        (MissingToolError("no compiler"), 3, "tritforge: no compiler\n"),
+        (SimulationError("the log ends here"), 1, "tritforge: the log ends here\n"),
+        (KeyboardInterrupt(), 130, "tritforge: interrupted\n"),
+    ],
+)
+def test_an_error_ends_in_its_status_and_one_line_on_standard_error(
+    error: BaseException,
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert leave(monkeypatch, error) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.lstrip("\n") == line
+
+
+def test_an_unknown_command_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main(["frobnicate"])
+    assert end.value.code == 2
+    assert "No such command 'frobnicate'" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main(["verilog", "--frobnicate"])
+    assert end.value.code == 2
+    assert "No such option" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main(["--version"])
+    assert end.value.code == 0
+    assert version("tritforge") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", list(module.COMMANDS))
+def test_every_command_exists_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main([name, "--help"])
+    assert end.value.code == 0
+    assert f"tritforge {name}" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from tritforge.cli.main import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'pandas', 'matplotlib', 'amaranth', 'cocotb'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"

@@ -1,0 +1,114 @@
+"""`tritforge verilog`: files, reproducibility, bad input, and the test bench in a simulator."""
+
+import json
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tritforge.cli.main import main
+from tritforge.rtl.tools import verilator_environment
+
+SMALL = ["--config", "tiny", "--set", "rows=2"]
+
+
+def run(*arguments: str) -> int:
+    """Run the command line and return its exit status."""
+    with pytest.raises(SystemExit) as end:
+        main(["verilog", *arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small core with all that comes beside it."""
+    path = tmp_path_factory.mktemp("verilog") / "small.v"
+    assert run(*SMALL, "--name", "small_core", "-o", str(path)) == 0
+    return path
+
+
+def test_it_writes_verilog_sidecar_template_and_bench(written: Path) -> None:
+    names = sorted(path.name for path in written.parent.iterdir())
+    assert names == ["small.json", "small.v", "small_tb.v", "small_template.v"]
+
+
+def test_the_sidecar_hash_is_that_of_the_file(written: Path) -> None:
+    sidecar = json.loads(written.with_suffix(".json").read_text())
+    assert sidecar["sha256"] == sha256(written.read_bytes()).hexdigest()
+    assert sidecar["config"]["rows"] == 2
+
+
+def test_a_second_run_writes_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    assert run(*SMALL, "--name", "small_core", "-o", str(tmp_path / "small.v")) == 0
+    for path in written.parent.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_no_file_holds_an_absolute_path(written: Path) -> None:
+    for path in written.parent.iterdir():
+        assert str(Path.cwd()) not in path.read_text(), path.name
+        assert "/site-packages/" not in path.read_text(), path.name
+
+
+def simulate_bench(folder: Path) -> str:
+    """Compile the small core's bench with Verilator, run it, and return what it prints."""
+    environment = os.environ | verilator_environment()
+    build = ["verilator", "--binary", "--timing", "-CFLAGS", "-std=gnu++20 -fcoroutines -O0"]
+    subprocess.run(
+        [*build, "small_tb.v", "small.v"], cwd=folder, env=environment, check=True, capture_output=True
+    )
+    done = subprocess.run(
+        [folder / "obj_dir" / "Vsmall_tb"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout
+
+
+def test_the_bench_passes_in_a_simulator_and_fails_on_a_wrong_word(written: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bench"
+    shutil.copytree(written.parent, folder)
+    assert simulate_bench(folder).startswith("PASS: 6 words equal after ")
+
+    bench = folder / "small_tb.v"
+    lines = bench.read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if "expected[0] = " in line)
+    lines[first] = "        expected[0] = 32'h0badbeef;"
+    bench.write_text("\n".join(lines) + "\n")
+    output = simulate_bench(folder)
+    assert "word 0: expected 0badbeef, got " in output
+    assert "FAIL: 1 of 6 words differ" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--config", "huge"],
+            "no preset and no readable file 'huge'; the presets are default, tiny, decode, wide",
+        ),
+        (["--set", "lanes=0"], "lanes is 0; it must lie in 2 to 1024"),
+        (["--set", "lane=8"], "unknown parameter 'lane'; the parameters are lanes, rows, tokens_max, "),
+        (["--set", "lanes"], "setting is 'lanes'; NAME=VALUE is needed"),
+        (["--name", "2core"], "name is '2core'; a Verilog identifier (letters, digits, _) is needed"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, "-o", str(tmp_path / "core.v")) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"tritforge: {line}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(*SMALL, "-o", str(tmp_path / "file" / "core.v")) == 2
+    assert capsys.readouterr().err.startswith(f"tritforge: cannot write {tmp_path / 'file' / 'core.v'}: ")
