@@ -7,7 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.job import job_layout
+from tritforge.accel.job import index_range, job_layout
 
 
 def loaded_layout(config: AcceleratorConfig) -> StructLayout:
@@ -73,7 +73,7 @@ class ActivationBuffer(wiring.Component):
         busy = Signal()
         pointer = Signal(range(config.buffer_words))
         free = Signal(range(config.buffer_words + 1), init=config.buffer_words)
-        group = Signal(range(config.beats_per_word))
+        group = Signal(index_range(config.beats_per_word))
         k_left = Signal(Shape.cast(job.k.shape()).width)
         tokens_left = Signal(Shape.cast(job.tokens.shape()).width)
         words = Signal(range(config.buffer_words + 1))

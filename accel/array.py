@@ -58,6 +58,10 @@ class TileArray(wiring.Component):
         """Return the dot product of a row."""
         return DotTree(self.config)
 
+    def start(self, first: Value, bias: Value, stored: Value) -> Value:
+        """Return what a row's sum goes on from: its bias in the first tile along K, then the sum so far."""
+        return Mux(first, bias, stored)
+
     def operand(self, forward: Value, register: Value, stored: Value) -> Value:
         """Return what a row's dot product is added to."""
         return Mux(forward, register, stored)
@@ -121,6 +125,6 @@ class TileArray(wiring.Component):
                 write.en.eq(add.valid),
                 self.sums[row].eq(register),
             ]
-            m.d.sync += [stored.eq(Mux(fetch.first, bias, read.data)), register.eq(total)]
+            m.d.sync += [stored.eq(self.start(fetch.first, bias, read.data)), register.eq(total)]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
         return m

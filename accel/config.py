@@ -169,8 +169,8 @@ class AcceleratorConfig:
 
     @property
     def buffer_words(self) -> int:
-        """Depth of the activation buffer, a power of two; one word feeds all lanes once."""
-        return 1 << (self.tokens_max * _ceil_div(self.k_max, self.lanes) - 1).bit_length()
+        """Depth of the activation buffer, a power of two over 1; one word feeds all lanes once."""
+        return 1 << max(1, (self.tokens_max * _ceil_div(self.k_max, self.lanes) - 1).bit_length())
 
     @property
     def result_entries(self) -> int:

@@ -29,6 +29,11 @@ def job_layout(config: AcceleratorConfig) -> StructLayout:
     )
 
 
+def index_range(count: int) -> range:
+    """Shape of an index into `count` things, one bit at least: Verilog has no vectors of no bits."""
+    return range(max(2, count))
+
+
 class JobPort(wiring.Component):
     """Takes jobs, refuses those out of bounds, and hands each legal one to all its readers at once.
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.array import sums_layout
 from tritforge.accel.codes import RESULT_WORD_BITS
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.job import job_layout
+from tritforge.accel.job import index_range, job_layout
 
 
 def chunk_layout(config: AcceleratorConfig) -> StructLayout:
@@ -46,7 +46,7 @@ class WordPacker(wiring.Component):
         m = Module()
         size = self.config.results_per_beat
         chunk = self.i.payload
-        held = Signal(range(max(2, size)))
+        held = Signal(index_range(size))
         kept = Signal(ArrayLayout(RESULT_WORD_BITS, max(1, size - 1)))
         flush, room = Signal(), Signal()
         # The held words, then the chunk's.
@@ -54,7 +54,8 @@ class WordPacker(wiring.Component):
         total = Signal(range(2 * size))
         with m.Switch(held):
             for count in range(size):
-                with m.Case(count):
+                # The last case stands for all that cannot be, or lint tools miss them.
+                with m.Case(count) if count < size - 1 else m.Default():
                     m.d.comb += Cat(*joined).eq(Cat(*(kept[i] for i in range(count)), *chunk.words))
         m.d.comb += [
             total.eq(held + chunk.count),
@@ -133,7 +134,7 @@ class ResultQueue(wiring.Component):
         job = Signal(job_layout(config))
         busy = Signal()
         m_left = Signal(Shape.cast(job.m.shape()).width)
-        token = Signal(range(config.tokens_max))
+        token = Signal(index_range(config.tokens_max))
         # An entry leaves in parts of up to a beat; the number of parts is rounded up for a mux without holes.
         parts_bits = max(1, (-(-config.rows // size) - 1).bit_length())
         part = Signal(parts_bits)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.activations import loaded_layout
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.job import index_range
 
 
 def issue_layout(config: AcceleratorConfig) -> StructLayout:
@@ -14,7 +15,7 @@ def issue_layout(config: AcceleratorConfig) -> StructLayout:
 
     `first` and `last` mark a row tile's first and last tile along K; `bias_end` the last token of its first tile.
     """
-    return StructLayout({"valid": 1, "first": 1, "last": 1, "bias_end": 1, "token": range(config.tokens_max)})
+    return StructLayout({"valid": 1, "first": 1, "last": 1, "bias_end": 1, "token": index_range(config.tokens_max)})
 
 
 class Sequencer(wiring.Component):
@@ -67,7 +68,7 @@ class Sequencer(wiring.Component):
         active, primed = Signal(), Signal()
         m_left = Signal(Shape.cast(job.m.shape()).width)
         k_left = Signal(Shape.cast(job.k.shape()).width)
-        token = Signal(range(config.tokens_max))
+        token = Signal(index_range(config.tokens_max))
         base, tile_base, address = (
             Signal(range(config.buffer_words), name=n) for n in ("base", "tile_base", "addr")
         )

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.codes import BIAS_WORD_BITS, I2_ILLEGAL
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.job import job_layout
+from tritforge.accel.job import index_range, job_layout
 
 
 class WeightLoader(wiring.Component):
@@ -51,7 +51,7 @@ class WeightLoader(wiring.Component):
         m_left = Signal(Shape.cast(job.m.shape()).width)
         k_left = Signal(Shape.cast(job.k.shape()).width)
         in_bias = Signal()
-        beat = Signal(range(max(config.tile_beats, config.bias_beats)))
+        beat = Signal(index_range(max(config.tile_beats, config.bias_beats)))
         trits = Signal(config.tile_beats * port)
         biases = Signal(config.bias_beats * port)
 
