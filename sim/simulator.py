@@ -1,5 +1,6 @@
 """Verilator under cocotb: builds the bench around a core once, and runs it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -76,6 +77,8 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
 
     Raises
     ------
+    InputError
+        The cache cannot be written.
     MissingToolError
         Verilator, the compiler, make or perl is missing.
     SimulationError
@@ -85,8 +88,26 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
     versions = "".join(version(package) for package in ("verilator", "cocotb"))
     key = sha256((core.text + BENCH.read_text() + versions + f"{trace}").encode()).hexdigest()[:20]
     folder = cache.absolute() / key
-    if (folder / "complete").exists():
-        return folder
+    with _locked(cache.absolute() / f"{key}.lock"):
+        if not (folder / "complete").exists():
+            _compile(core, folder, environment, trace=trace)
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Any:
+    """Hold a lock for a block, so that processes that want the same build make it once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another cache folder") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], *, trace: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     write_atomically(folder / "core.v", core.text)
     log = folder / "build.log"
@@ -111,7 +132,6 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
         except (RuntimeError, SystemExit) as error:
             raise SimulationError(f"the simulator did not compile; {_tail(log)}") from error
     write_atomically(folder / "complete", "")
-    return folder
 
 
 def run(
