@@ -1,5 +1,8 @@
 """Fixtures that several folders of tests share."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -48,3 +51,11 @@ def tiny_master() -> dict[str, npt.NDArray[np.float32]]:
 def tiny_checkpoint(tiny_master: dict[str, npt.NDArray[np.float32]]) -> Checkpoint:
     """A small random ternary model of two layers, the same in every test (immutable)."""
     return quantise_master(TINY, tiny_master)
+
+
+@pytest.fixture(scope="session")
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of compiled simulators that all of this run's processes share."""
+    base = tmp_path_factory.getbasetemp()
+    # Under pytest-xdist every worker has a folder of its own within that of the run.
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "simulators"
