@@ -59,3 +59,13 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     # Under pytest-xdist every worker has a folder of its own within that of the run.
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "simulators"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_checkpoint` and of some text, as `--model` takes it."""
+    folder = tmp_path_factory.mktemp("tiny_model")
+    tiny_checkpoint.save(folder / "model.safetensors")
+    text = "It is a truth universally acknowledged, that a single man in possession of a good fortune"
+    (folder / "held_out.txt").write_text(text)
+    return folder

@@ -1,0 +1,159 @@
+"""Functions that run in the simulator's process beside the core; cocotb's bench imports them by name."""
+
+from typing import Any
+
+import cocotb
+import numpy as np
+import numpy.typing as npt
+from cocotb.task import resume
+from cocotb.triggers import RisingEdge
+
+from tritforge.sim.bench_driver import RtlProduct, Stalls
+
+#: Weight pattern, activation extreme, ragged tail and stall: what the functional coverage crosses.
+WEIGHTS = ("zero", "plus", "minus", "random", "sparse")
+ACTIVATIONS = ("-128", "127", "0", "random")
+TAILS = ("none", "K", "M", "both")
+STALLS = ("none", "jobs", "activations", "weights", "results", "all")
+
+
+def weights(pattern: str, generator: np.random.Generator, m: int, k: int) -> npt.NDArray[np.int8]:
+    """Return a matrix of a pattern."""
+    if pattern in {"zero", "plus", "minus"}:
+        return np.full((m, k), {"zero": 0, "plus": 1, "minus": -1}[pattern], dtype=np.int8)
+    matrix = generator.integers(-1, 2, (m, k)).astype(np.int8)
+    if pattern == "sparse":
+        matrix *= generator.random((m, k)) < 0.1
+    return matrix
+
+
+def activations(pattern: str, generator: np.random.Generator, tokens: int, k: int) -> npt.NDArray[np.int8]:
+    """Return tokens of a pattern."""
+    if pattern == "random":
+        return generator.integers(-128, 128, (tokens, k)).astype(np.int8)
+    return np.full((tokens, k), int(pattern), dtype=np.int8)
+
+
+def dimensions(tail: str, generator: np.random.Generator, hardware: RtlProduct) -> tuple[int, int]:
+    """Return M and K that do, or do not, fill the last tile."""
+    config = hardware.config
+    m = config.rows * int(generator.integers(1, 9))
+    k = config.lanes * int(generator.integers(1, 5))
+    if tail in {"M", "both"}:
+        m -= int(generator.integers(1, config.rows))
+    if tail in {"K", "both"}:
+        k -= int(generator.integers(1, config.lanes))
+    return m, k
+
+
+def stalls(pattern: str, seed: int) -> Stalls:
+    """Return pauses in about 40 % of the cycles of one stream or of all."""
+    streams = ("jobs", "activations", "weights", "results")
+    chosen = streams if pattern == "all" else tuple(stream for stream in streams if stream == pattern)
+    return Stalls(seed=seed, **dict.fromkeys(chosen, 100))
+
+
+def compare(
+    hardware: RtlProduct, name: str, w: npt.NDArray[np.int8], x: npt.NDArray[np.int8]
+) -> dict[str, Any]:
+    """Run a product and compare every word with plain integer arithmetic."""
+    hardware.load(name, w)
+    ran = hardware.product(name, len(w), x)
+    expected = x.astype(np.int64) @ w.astype(np.int64).T
+    return {
+        "words_expected": int(expected.size),
+        "words_received": ran.words_received,
+        "mismatches": None if ran.words is None else int((ran.words != expected).sum()),
+        "cycles": ran.cycles,
+        "timed_out": ran.timed_out,
+        "error": ran.error,
+    }
+
+
+def cover(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run a job in every bin of the crossed coverage."""
+    generator = np.random.default_rng(task["seed"])
+    bins = []
+    for weight in WEIGHTS:
+        for activation in ACTIVATIONS:
+            for tail in TAILS:
+                for stall in STALLS:
+                    m, k = dimensions(tail, generator, hardware)
+                    tokens = int(generator.integers(1, hardware.config.tokens_max + 1))
+                    hardware.stalls = stalls(stall, int(generator.integers(1 << 31)))
+                    w = weights(weight, generator, m, k)
+                    x = activations(activation, generator, tokens, k)
+                    outcome = compare(hardware, "matrix", w, x)
+                    shape = {"m": m, "k": k, "tokens": tokens}
+                    bins.append({"bin": [weight, activation, tail, stall], **shape, **outcome})
+    return {"bins": bins}
+
+
+def pace(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run one product under several stalls; return its words and cycles under each."""
+    generator = np.random.default_rng(task["seed"])
+    m, k, tokens = task["shape"]
+    hardware.load("matrix", weights("random", generator, m, k))
+    x = activations("random", generator, tokens, k)
+    answer = []
+    for parameters in task["stalls"]:
+        hardware.stalls = Stalls(**parameters)
+        ran = hardware.product("matrix", m, x)
+        answer.append({"words": None if ran.words is None else ran.words.tolist(), "cycles": ran.cycles})
+    return {"runs": answer}
+
+
+def starve(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Let a job wait for weights that never come, then run one that gets all it needs."""
+    generator = np.random.default_rng(task["seed"])
+    w, x = weights("random", generator, 9, 20), activations("random", generator, 2, 20)
+    hardware.load("short", w)
+    image = hardware._folder / f"weights{hardware._images['short']}.bin"
+    image.write_bytes(image.read_bytes()[: -hardware.config.weight_port_bits // 8])
+    starved = hardware.product("short", 9, x)
+    return {
+        "starved": [starved.timed_out, starved.words is None, starved.words_received],
+        "next": compare(hardware, "whole", w, x),
+    }
+
+
+def fail(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Raise what the task says."""
+    raise RuntimeError(task["message"])
+
+
+def answer_list(hardware: RtlProduct, task: dict[str, Any]) -> Any:
+    """Return what is no dictionary."""
+    return [task]
+
+
+async def _select(dut: Any, number: int) -> None:
+    dut.dut.chosen.value = number
+    dut.reset_request.value = 1
+    for _ in range(3):
+        await RisingEdge(dut.aclk)
+    dut.reset_request.value = 0
+    for _ in range(3):
+        await RisingEdge(dut.aclk)
+
+
+def mutants(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run the same products on every core of a bench of several until one is not right."""
+    outcomes = []
+    for number in range(task["cores"]):
+        resume(_select)(hardware._dut, number)
+        generator = np.random.default_rng(task["seed"])
+        jobs = []
+        for index in range(task["jobs"]):
+            tail = TAILS[index % len(TAILS)]
+            m, k = dimensions(tail, generator, hardware)
+            tokens = index // 2 % hardware.config.tokens_max + 1
+            hardware.stalls = stalls(STALLS[index % len(STALLS)], index + 1)
+            activation = ACTIVATIONS[3 if index % 3 else index // 3 % 2]
+            x = activations(activation, generator, tokens, k)
+            w = weights(WEIGHTS[3 if index % 3 else 2], generator, m, k)
+            jobs.append(compare(hardware, "matrix", w, x))
+            if jobs[-1]["mismatches"] != 0:
+                break
+        outcomes.append(jobs)
+    return {"outcomes": outcomes, "simulator": cocotb.SIM_NAME}

@@ -1,0 +1,282 @@
+"""Cores with one planted bug each, made from the product's components through their hooks and ports.
+
+A subclass of the core may drive a connection once more: in Amaranth the last assignment wins.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+
+from tritforge.accel.activations import ActivationBuffer
+from tritforge.accel.array import TileArray
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.core import Core
+from tritforge.accel.results import ResultQueue
+from tritforge.accel.sequencer import Sequencer
+from tritforge.accel.tree import TRIT_BITS, DotTree
+from tritforge.accel.weights import WeightLoader
+
+# Inside a tree
+
+
+class LaneSignTree(DotTree):
+    """Lane 1 takes -1 for +1 and the other way round."""
+
+    def lane(self, index: int) -> Value:
+        if index != 1:
+            return super().lane(index)
+        act = self.acts.word_select(index, self.config.act_bits)
+        nonzero, neg = self.trits.word_select(index, TRIT_BITS)
+        return ((act ^ (~neg).replicate(len(act))) & nonzero.replicate(len(act))).as_signed()
+
+
+class LaneMaskTree(DotTree):
+    """The last lane does not mask its activation where the weight is 0."""
+
+    def lane(self, index: int) -> Value:
+        if index != self.config.lanes - 1:
+            return super().lane(index)
+        act = self.acts.word_select(index, self.config.act_bits)
+        neg = self.trits.word_select(index, TRIT_BITS)[1]
+        return (act ^ neg.replicate(len(act))).as_signed()
+
+
+class AdderBitTree(DotTree):
+    """Bit 3 of one adder's sum is inverted."""
+
+    def add(self, a: Value, b: Value, level: int, index: int) -> Value:
+        total = super().add(a, b, level, index)
+        return (total ^ 0b1000)[: len(total)].as_signed() if (level, index) == (1, 0) else total
+
+
+class AdderWidthTree(DotTree):
+    """The adders of the last level drop their carry: the sum wraps."""
+
+    def add(self, a: Value, b: Value, level: int, index: int) -> Value:
+        total = super().add(a, b, level, index)
+        return total[:-1].as_signed() if level == self.config.tree_levels - 1 else total
+
+
+# Inside the array
+
+
+class ArrayWithTree(TileArray):
+    """An array whose row 1 has another tree."""
+
+    def __init__(self, config: AcceleratorConfig, tree: type[DotTree]) -> None:
+        self.tree = tree
+        super().__init__(config)
+
+    def make_tree(self, row: int) -> DotTree:
+        return self.tree(self.config) if row == 1 else super().make_tree(row)
+
+
+class StaleSumArray(TileArray):
+    """A row tile's first tile adds to what the accumulator held before."""
+
+    def start(self, first: Value, bias: Value, stored: Value) -> Value:
+        return stored
+
+
+class LostBiasArray(TileArray):
+    """Sums start from 0 instead of the bias."""
+
+    def start(self, first: Value, bias: Value, stored: Value) -> Value:
+        return Mux(first, 0, stored)
+
+
+class NoForwardArray(TileArray):
+    """A sum that is still in the register is read from the memory, where it is not yet."""
+
+    def operand(self, forward: Value, register: Value, stored: Value) -> Value:
+        return stored
+
+
+# Between the blocks
+
+
+class MutantCore(Core):
+    """A core with one bug, in a block that it makes or in the connections between them."""
+
+    def rewire(self, m: Module) -> None:
+        """Drive connections once more after the product has made them."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        self.rewire(m)
+        return m
+
+
+class LastTileSequencer(Sequencer):
+    """The last tile along K is left out where there are several."""
+
+    def last_tile(self, k_left: Signal) -> Value:
+        return k_left <= 2 * self.config.lanes
+
+
+class LaneSign(MutantCore):
+    """One lane's sign."""
+
+    def make_array(self) -> TileArray:
+        return ArrayWithTree(self.config, LaneSignTree)
+
+
+class LaneMask(MutantCore):
+    """A lane that does not mask."""
+
+    def make_array(self) -> TileArray:
+        return ArrayWithTree(self.config, LaneMaskTree)
+
+
+class AdderBit(MutantCore):
+    """One bit of one adder."""
+
+    def make_array(self) -> TileArray:
+        return ArrayWithTree(self.config, AdderBitTree)
+
+
+class AdderWidth(MutantCore):
+    """A tree one bit too narrow at its end."""
+
+    def make_array(self) -> TileArray:
+        return ArrayWithTree(self.config, AdderWidthTree)
+
+
+class DroppedLastTile(MutantCore):
+    """The last tile along K."""
+
+    def make_sequencer(self) -> Sequencer:
+        return LastTileSequencer(self.config)
+
+
+class StaleSum(MutantCore):
+    """A stale accumulator."""
+
+    def make_array(self) -> TileArray:
+        return StaleSumArray(self.config)
+
+
+class LostBias(MutantCore):
+    """No bias."""
+
+    def make_array(self) -> TileArray:
+        return LostBiasArray(self.config)
+
+
+class NoForward(MutantCore):
+    """No forwarding at T = 1."""
+
+    def make_array(self) -> TileArray:
+        return NoForwardArray(self.config)
+
+
+class WrongToken(MutantCore):
+    """All tokens share one accumulator."""
+
+    def rewire(self, m: Module) -> None:
+        array: TileArray = m.submodules.array
+        m.d.comb += array.issue.token.eq(0)
+
+
+class SwappedRows(MutantCore):
+    """Rows 0 and 1 change places."""
+
+    def rewire(self, m: Module) -> None:
+        array: TileArray = m.submodules.array
+        queue: ResultQueue = m.submodules.queue
+        m.d.comb += [queue.sums[0].eq(array.sums[1]), queue.sums[1].eq(array.sums[0])]
+
+
+class StuckAddress(MutantCore):
+    """The activation buffer always shows its first word."""
+
+    def rewire(self, m: Module) -> None:
+        buffer: ActivationBuffer = m.submodules.buffer
+        m.d.comb += buffer.address.eq(0)
+
+
+class BufferRunsOn(MutantCore):
+    """The activation buffer reads on while the sequencer waits."""
+
+    def rewire(self, m: Module) -> None:
+        buffer: ActivationBuffer = m.submodules.buffer
+        m.d.comb += buffer.enable.eq(1)
+
+
+class BufferNotReleased(MutantCore):
+    """Finished jobs keep their words in the buffer, which fills up."""
+
+    def rewire(self, m: Module) -> None:
+        buffer: ActivationBuffer = m.submodules.buffer
+        m.d.comb += buffer.release.eq(0)
+
+
+class TooManyWords(MutantCore):
+    """Rows beyond M are sent."""
+
+    def rewire(self, m: Module) -> None:
+        queue: ResultQueue = m.submodules.queue
+        rows = self.config.rows
+        tiles = (m.submodules.port.o2.payload.m + rows - 1) // rows
+        m.d.comb += queue.jobs.payload.m.eq(tiles * rows)
+
+
+class TooFewWords(MutantCore):
+    """The last row is not sent."""
+
+    def rewire(self, m: Module) -> None:
+        queue: ResultQueue = m.submodules.queue
+        m.d.comb += queue.jobs.payload.m.eq(m.submodules.port.o2.payload.m - 1)
+
+
+class LateTile(MutantCore):
+    """A tile becomes active one token late."""
+
+    def rewire(self, m: Module) -> None:
+        array: TileArray = m.submodules.array
+        loader: WeightLoader = m.submodules.loader
+        late, tile = Signal(), Signal(self.config.tile_bits)
+        m.d.sync += [late.eq(m.submodules.sequencer.swap), tile.eq(loader.tile.payload)]
+        m.d.comb += [array.swap.eq(late), array.tile.eq(tile)]
+
+
+class QueueOverrun(MutantCore):
+    """The sequencer always sees room in the result queue."""
+
+    def rewire(self, m: Module) -> None:
+        sequencer: Sequencer = m.submodules.sequencer
+        m.d.comb += sequencer.popped.eq(sequencer.issue.valid & sequencer.issue.last)
+
+
+class NarrowAccumulator(MutantCore):
+    """Sums lose their top bit on the way to the results."""
+
+    def rewire(self, m: Module) -> None:
+        array: TileArray = m.submodules.array
+        queue: ResultQueue = m.submodules.queue
+        bits = self.config.acc_bits - 1
+        m.d.comb += [
+            queue.sums[row].eq(array.sums[row].as_unsigned()[:bits].as_signed())
+            for row in range(self.config.rows)
+        ]
+
+
+#: Every mutant.
+MUTANTS: tuple[type[MutantCore], ...] = (
+    LaneSign,
+    LaneMask,
+    AdderBit,
+    AdderWidth,
+    DroppedLastTile,
+    StaleSum,
+    LostBias,
+    NoForward,
+    WrongToken,
+    SwappedRows,
+    StuckAddress,
+    BufferRunsOn,
+    BufferNotReleased,
+    TooManyWords,
+    TooFewWords,
+    LateTile,
+    QueueOverrun,
+    NarrowAccumulator,
+)
