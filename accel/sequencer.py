@@ -15,7 +15,9 @@ def issue_layout(config: AcceleratorConfig) -> StructLayout:
 
     `first` and `last` mark a row tile's first and last tile along K; `bias_end` the last token of its first tile.
     """
-    return StructLayout({"valid": 1, "first": 1, "last": 1, "bias_end": 1, "token": index_range(config.tokens_max)})
+    return StructLayout(
+        {"valid": 1, "first": 1, "last": 1, "bias_end": 1, "token": index_range(config.tokens_max)}
+    )
 
 
 class Sequencer(wiring.Component):

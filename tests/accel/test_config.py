@@ -19,6 +19,11 @@ NAMES = (
 )
 
 
+def changed(base: AcceleratorConfig, name: str, value: int) -> AcceleratorConfig:
+    values: dict[str, Any] = {name: value}
+    return replace(base, **values)
+
+
 def refused(message: str) -> Any:
     """Expect an error of exactly this text."""
     return pytest.raises(InputError, match=f"^{re.escape(message)}$")
@@ -38,10 +43,10 @@ def refused(message: str) -> Any:
 def test_a_number_keeps_to_its_bounds(name: str, low: int, high: int) -> None:
     base = AcceleratorConfig(act_port_bits=16)
     for value in (low, high):
-        assert getattr(replace(base, **{name: value}), name) == value
+        assert getattr(changed(base, name, value), name) == value
     for value in (low - 1, high + 1, -1):
         with refused(f"{name} is {value}; it must lie in {low} to {high}"):
-            replace(base, **{name: value})
+            changed(base, name, value)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +56,10 @@ def test_a_number_keeps_to_its_bounds(name: str, low: int, high: int) -> None:
 def test_a_port_is_a_power_of_two_within_bounds(name: str, low: int, high: int) -> None:
     base = AcceleratorConfig(lanes=1024)
     for value in (low, high):
-        assert getattr(replace(base, **{name: value}), name) == value
+        assert getattr(changed(base, name, value), name) == value
     for value in (low // 2, high * 2, low + 1, 3 * low, 0, -low):
         with refused(f"{name} is {value}; it must be a power of two in {low} to {high}"):
-            replace(base, **{name: value})
+            changed(base, name, value)
 
 
 @pytest.mark.parametrize("value", [8.0, "8", True, None])
@@ -63,9 +68,7 @@ def test_a_number_that_is_not_whole_is_refused(value: Any) -> None:
         AcceleratorConfig(rows=value)
 
 
-@pytest.mark.parametrize(
-    ("name", "choices"), [("datapath", "tree"), ("packing", "i2"), ("negation", "bias")]
-)
+@pytest.mark.parametrize(("name", "choices"), [("datapath", "tree"), ("packing", "i2"), ("negation", "bias")])
 @pytest.mark.parametrize("value", ["Tree", "", 2, None])
 def test_a_choice_is_one_of_those_there_are(name: str, choices: str, value: Any) -> None:
     with refused(f"{name} is {value!r}; it must be one of {choices}"):
@@ -89,7 +92,9 @@ def test_a_configuration_does_not_change() -> None:
         AcceleratorConfig().lanes = 8  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("k_max", "bits"), [(256, 17), (6912, 21), (28672, 23), (1, 9), (2, 10), (32768, 24)])
+@pytest.mark.parametrize(
+    ("k_max", "bits"), [(256, 17), (6912, 21), (28672, 23), (1, 9), (2, 10), (32768, 24)]
+)
 def test_the_accumulator_holds_exactly_the_interval_of_the_longest_row(k_max: int, bits: int) -> None:
     """A row of -1 on -128 gives +128 K, one more than its two's complement mirror."""
     assert AcceleratorConfig(k_max=k_max).acc_bits == bits

@@ -78,7 +78,9 @@ def test_activations_beyond_a_tail_do_not_count() -> None:
     dut = Core(config)
     activations = beats(pack_activations(config, full.x), 32) + beats(pack_activations(config, short.x), 32)
     # The last beat of a token carries one activation; fill the rest with ones.
-    activations = [beat | 0x7F7F7F00 if i >= 64 and i % 3 == 0 else beat for i, beat in enumerate(activations)]
+    activations = [
+        beat | 0x7F7F7F00 if i >= 64 and i % 3 == 0 else beat for i, beat in enumerate(activations)
+    ]
     weights = beats(pack_image(config, full.w), 32) + beats(pack_image(config, short.w), 32)
     sink = Sink(dut.results, 2, counts=lambda beat: bool(beat.last))
     sources = [

@@ -1,5 +1,6 @@
 """The sequencer alone: the order of its tokens, and what it waits for."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_token_is_issued_every_cycle_across_tiles_and_jobs() -> None:
 
 def test_a_tile_that_is_late_delays_its_first_token_alone() -> None:
     seen = issues(CONFIG, [(4, 24, 3)], tile_every=5)
-    gaps = [after["cycle"] - before["cycle"] for before, after in zip(seen, seen[1:], strict=False)]
+    gaps = [after["cycle"] - before["cycle"] for before, after in pairwise(seen)]
     assert gaps == [1, 1, 3, 1, 1, 3, 1, 1]
 
 

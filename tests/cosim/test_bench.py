@@ -51,7 +51,9 @@ def test_every_bin_of_the_coverage_is_hit_and_exact(bench: Path) -> None:
         # The bins are what the job was, not what it was meant to be.
         weight, activation, _, stall = job["bin"]
         ragged_k, ragged_m = job["k"] % TINY.lanes != 0, job["m"] % TINY.rows != 0
-        tail = {(False, False): "none", (True, False): "K", (False, True): "M"}.get((ragged_k, ragged_m), "both")
+        tail = {(False, False): "none", (True, False): "K", (False, True): "M"}.get(
+            (ragged_k, ragged_m), "both"
+        )
         key = (weight, activation, tail, stall)
         counts[key] = counts.get(key, 0) + 1
         predicted = job_cycles(TINY, job["m"], job["k"], job["tokens"]).total
@@ -109,7 +111,9 @@ def test_the_watchdog_ends_a_job_that_starves_and_the_next_one_works(bench: Path
 
 
 def test_an_entry_that_raises_fails_the_run_with_its_message(bench: Path) -> None:
-    with pytest.raises(SimulationError, match=r"^the simulation failed; the end of its log:\n(?s:.*)wet paint"):
+    with pytest.raises(
+        SimulationError, match=r"^the simulation failed; the end of its log:\n(?s:.*)wet paint"
+    ):
         simulate(bench, "fail", message="wet paint")
 
 

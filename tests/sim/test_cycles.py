@@ -102,9 +102,7 @@ def test_the_parts_are_within_the_whole(job: tuple[AcceleratorConfig, tuple[int,
 
 
 @given(jobs, st.sampled_from(["m", "k", "tokens"]))
-def test_a_larger_job_takes_no_less(
-    job: tuple[AcceleratorConfig, tuple[int, int, int]], grown: str
-) -> None:
+def test_a_larger_job_takes_no_less(job: tuple[AcceleratorConfig, tuple[int, int, int]], grown: str) -> None:
     """A cycle less is possible: words that end on a full beat save the beat of the rest."""
     config, shape = job
     more = dict(zip(("m", "k", "tokens"), shape, strict=True))
@@ -123,7 +121,9 @@ def test_beats_are_those_of_the_packed_data(job: tuple[AcceleratorConfig, tuple[
     assert len(image) * 8 == weight_beats(config, m, k) * config.weight_port_bits
     activations = pack_activations(config, np.zeros((tokens, k), dtype=np.int8))
     beats = activation_beats(config, k, tokens)
-    assert beats * config.act_port_bits - 8 * config.acts_per_beat < len(activations) * 8 + config.act_port_bits
+    assert (
+        beats * config.act_port_bits - 8 * config.acts_per_beat < len(activations) * 8 + config.act_port_bits
+    )
     assert len(activations) * 8 == beats * config.act_port_bits
 
 
@@ -144,6 +144,8 @@ def test_a_shape_out_of_bounds_is_refused() -> None:
 def test_the_bound_is_the_largest_wait(name: str) -> None:
     waits = dict.fromkeys(("issued", "weight_stalls", "result_stalls", "fill"), 1)
     waits[
-        {"compute": "issued", "weights": "weight_stalls", "output": "result_stalls", "activations": "fill"}[name]
+        {"compute": "issued", "weights": "weight_stalls", "output": "result_stalls", "activations": "fill"}[
+            name
+        ]
     ] = 2
     assert JobCycles(total=10, operations=1, lane_operations=4, **waits).bound == name

@@ -16,7 +16,7 @@ TEXT = "It is a truth universally acknowledged, that a single man in possession 
 class Uniform(Decoder):
     """Every character equally likely: exactly seven bits each."""
 
-    def forward(self, tokens: npt.NDArray[np.int64], cache: object = None) -> npt.NDArray[np.float32]:  # noqa: ARG002
+    def forward(self, tokens: npt.NDArray[np.int64], cache: object = None) -> npt.NDArray[np.float32]:
         return np.full((*tokens.shape, 128), 3, dtype=np.float32)
 
 

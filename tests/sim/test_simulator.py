@@ -19,9 +19,7 @@ def core() -> GeneratedCore:
     return generate(TINY, name=CORE_NAME)
 
 
-def test_a_build_is_made_once(
-    core: GeneratedCore, simulators: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_is_made_once(core: GeneratedCore, simulators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = build(core, simulators)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     monkeypatch.setattr(simulator, "_compile", None)
@@ -70,7 +68,9 @@ def test_whatever_the_build_depends_on_has_a_folder_of_its_own(
 
 def test_verilog_that_does_not_compile_is_an_error_with_the_log(tmp_path: Path) -> None:
     core = GeneratedCore(name=CORE_NAME, config=TINY, text="module oops\n", ports=())
-    with pytest.raises(SimulationError, match=r"^the simulator did not compile; the end of its log:\n(?s:.*)%Error"):
+    with pytest.raises(
+        SimulationError, match=r"^the simulator did not compile; the end of its log:\n(?s:.*)%Error"
+    ):
         build(core, tmp_path)
     assert not list(tmp_path.glob("*/complete"))
 

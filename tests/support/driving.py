@@ -110,7 +110,8 @@ def simulate(
     print(f"simulation seed {seed}")
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
-    for index, end in enumerate([*sources, *sinks]):
+    ends: list[Source | Sink] = [*sources, *sinks]
+    for index, end in enumerate(ends):
         choose = random.Random(f"{seed}/{index}")  # noqa: S311
 
         async def drive(ctx: Any, end: Source | Sink = end, choose: random.Random = choose) -> None:
@@ -163,7 +164,8 @@ class Product:
     @property
     def shape(self) -> tuple[int, int, int]:
         """M, K and T."""
-        return (*self.w.shape, len(self.x))  # type: ignore[return-value]
+        m, k = self.w.shape
+        return m, k, len(self.x)
 
     @property
     def job(self) -> dict[str, int]:
@@ -246,7 +248,7 @@ def run_core(
         limit=limit,
         processes=processes,
     )
-    results = []
+    results: list[npt.NDArray[np.int32]] = []
     words: list[int] = []
     full = True
     for beat in sink.items:
