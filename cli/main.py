@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "Run the whole job: Verilog, co-simulation, energy, a plot and a summary.",
     "cosim": "Run a layer's matrices on the generated hardware and compare every word.",
     "verilog": "Generate the accelerator's Verilog.",
+    "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
 }
 

@@ -9,25 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.accounting import paper_energy, ratio
+from tritforge.energy.published_inputs import given
+from tritforge.energy.quantities import ENERGY_QUANTITIES, QUANTITIES
 from tritforge.energy.technology import Technology, default_technology
-from tritforge.models.shapes import find_shape
 
 #: Relative error within which a point read off a printed curve is met.
 CURVE_TOLERANCE = 1e-4
 
 #: Verdicts, from best to worst.
 VERDICTS = {
-    "exact": "equal in every published digit",
+    "exact": "equal in every published digit; of a claim: it holds",
     "rounding": "within the last published digit, or within the reading of a curve",
-    "fit": "as close, with a constant that was fitted to the publication",
-    "fails": "further away",
+    "fit": "near, with constants that were fitted to the publication; of a claim: it holds by such a fit",
+    "fails": "further away; of a claim: it does not hold",
 }
 
 _CHOICES = {
-    "reading": ("truncated", "curve"),
-    "quantity": ("ternary_energy", "fp16_energy", "energy_ratio", "operation_ratio"),
+    "reading": ("truncated", "rounded", "curve", "bound"),
+    "quantity": tuple(QUANTITIES),
     "basis": ("formula", "fit"),
+    "expected": tuple(VERDICTS),
     "status": ("verified", "secondary", "recalled"),
 }
 
@@ -43,16 +44,18 @@ class PublishedFigure:
     published
         The number with its digits as published.
     reading
-        ``truncated``: a printed label, cut after its last digit; ``curve``: read off a curve.
+        ``truncated``: a printed label, cut after its last digit; ``rounded``: a printed number;
+        ``curve``: read off a curve; ``bound``: a claim that the computed ratio lies below it.
     quantity
-        What is computed for it: ``ternary_energy`` and ``fp16_energy`` in joules, ``energy_ratio`` FP16 over
-        ternary, ``operation_ratio`` an FP16 multiplication and addition over an INT8 addition.
-    shape
-        Name of the model shape; empty for an operation ratio.
+        What is computed for it: one of `QUANTITIES`.
+    shape, against
+        Name of the model shape, and of the one that a claim compares it with; empty where there is none.
     context, node
-        Positions, and technology node.
+        Positions, 0 where they do not matter; technology node, empty where it does not.
     basis
-        ``formula``, or ``fit`` where a constant of the model was fitted to this figure.
+        ``formula``, or ``fit`` where a constant of the model was fitted to the publication.
+    expected
+        Verdict on record: another one is a change that somebody has to look at.
     source, status, note
         Document; whether it was read there; what else a reader should know.
 
@@ -70,9 +73,11 @@ class PublishedFigure:
     reading: str
     quantity: str
     shape: str
+    against: str
     context: int
     node: str
     basis: str
+    expected: str
     source: str
     status: str
     note: str = ""
@@ -97,6 +102,16 @@ class PublishedFigure:
     def value(self) -> float:
         """The published number."""
         return float(self.published)
+
+    @property
+    def title(self) -> str:
+        """Where it stands, in one line."""
+        return f"{self.paper} {self.figure}, {self.row}"
+
+    @property
+    def is_energy(self) -> bool:
+        """Whether the energy model computes it."""
+        return self.quantity in ENERGY_QUANTITIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,29 +146,39 @@ class Comparison:
 def judge(figure: PublishedFigure, computed: float) -> str:
     """Say how close a computed value comes to a published one.
 
-    A label is met when the computed value, cut after as many decimals, equals it; one unit of the last
-    decimal away is rounding. A point of a curve is met when the computed value rounds to it, and within
-    `CURVE_TOLERANCE` it is as close as the curve can be read.
+    - A label that was cut is met when the computed value, cut after as many decimals, equals it; one unit
+      of the last decimal away is rounding.
+    - A printed number is met when the computed value rounds to it; cut to it instead, that is rounding.
+    - A point of a curve is met when the computed value rounds to it, and within `CURVE_TOLERANCE` it is as
+      close as the curve can be read.
+    - A claim is met when the computed ratio lies below its bound.
+    - Where constants were fitted, within the tolerance on record all of these are a fit.
 
     Returns
     -------
     str
         One of `VERDICTS`.
     """
+    if figure.reading == "bound":
+        if not computed < figure.value:
+            return "fails"
+        return "fit" if figure.basis == "fit" else "exact"
+    if figure.basis == "fit":
+        return "fit" if abs(computed / figure.value - 1) <= given("fit tolerance") else "fails"
     # Through its shortest decimal form, or 18.7, which lies just below itself in binary, would be cut to 18.6.
     published, value = Decimal(figure.published), Decimal(repr(computed))
     digit = Decimal(1).scaleb(int(published.as_tuple().exponent))
+    cut = value.quantize(digit, rounding=ROUND_DOWN) == published
+    rounded = value.quantize(digit) == published
     if figure.reading == "truncated":
-        exact = value.quantize(digit, rounding=ROUND_DOWN) == published
-        close = abs(value - published) <= digit
+        exact, close = cut, abs(value - published) <= digit
+    elif figure.reading == "rounded":
+        exact, close = rounded, cut
     else:
-        exact = value.quantize(digit) == published
-        close = abs(value - published) <= published * Decimal(str(CURVE_TOLERANCE))
-    if not (exact or close):
-        return "fails"
-    if figure.basis == "fit":
-        return "fit"
-    return "exact" if exact else "rounding"
+        exact, close = rounded, abs(value - published) <= published * Decimal(str(CURVE_TOLERANCE))
+    if exact:
+        return "exact"
+    return "rounding" if close else "fails"
 
 
 def compute(figure: PublishedFigure, technology: Technology | None = None) -> float:
@@ -165,18 +190,7 @@ def compute(figure: PublishedFigure, technology: Technology | None = None) -> fl
         The shape, the node or an operation is not known.
     """
     table = default_technology() if technology is None else technology
-    if figure.quantity == "operation_ratio":
-        names = ("fp16.mul", "fp16.add", "int8.add")
-        multiplication, addition, small = (table.row(figure.node, name).joules.value for name in names)
-        return (multiplication + addition) / small
-    shape = find_shape(figure.shape)
-    fp16, ternary = (
-        paper_energy(shape, figure.context, arithmetic=arithmetic, node=figure.node, technology=table)
-        for arithmetic in ("fp16", "ternary")
-    )
-    if figure.quantity == "energy_ratio":
-        return ratio(fp16, ternary).value
-    return (ternary if figure.quantity == "ternary_energy" else fp16).energy.value
+    return QUANTITIES[figure.quantity](figure, table)
 
 
 def compare(
@@ -191,9 +205,10 @@ def compare(
 
 
 def _figure(record: Mapping[str, str]) -> PublishedFigure:
-    if not record["context"].isdecimal():
-        raise InputError(f"context is {record['context']!r}; a whole number is needed")
-    return PublishedFigure(**{**record, "context": int(record["context"])})  # type: ignore[arg-type]
+    context = record["context"] or "0"
+    if not context.isdecimal():
+        raise InputError(f"context is {context!r}; a whole number is needed")
+    return PublishedFigure(**{**record, "context": int(context)})  # type: ignore[arg-type]
 
 
 def read_figures(path: Path) -> tuple[PublishedFigure, ...]:

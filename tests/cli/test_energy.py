@@ -118,7 +118,7 @@ def test_a_comparison_that_fails_gives_status_1(
     source = Path(published.__file__).parent / "data" / "published.csv"
     wrong = tmp_path / "published.csv"
     wrong.write_text(source.read_text().replace(",18.6,", ",19.6,"))
-    figures = published.read_figures(wrong)
+    figures = tuple(f for f in published.read_figures(wrong) if f.figure == "Figure 3")
     monkeypatch.setattr(published, "figure_3", lambda: figures)
     assert run("--json", str(tmp_path / "energy.json")) == 1
     assert "15 of 16 met." in capsys.readouterr().out

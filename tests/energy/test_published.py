@@ -17,6 +17,7 @@ from tritforge.energy.published import (
     published_figures,
     read_figures,
 )
+from tritforge.energy.quantities import QUANTITIES
 from tritforge.energy.technology import COLUMNS, read_technology
 
 CURVE = [figure for figure in figure_3() if figure.reading == "curve"]
@@ -82,6 +83,42 @@ def test_a_point_is_judged_by_rounding_and_by_a_tolerance(computed: float, verdi
     assert judge(figure(published="0.322022", reading="curve"), computed) == verdict
 
 
+@pytest.mark.parametrize(
+    ("computed", "verdict"),
+    [
+        (0.0350001, "exact"),
+        (0.0449, "exact"),
+        (0.0349, "fails"),
+        (0.0451, "rounding"),
+        (0.0499, "rounding"),
+        (0.05, "fails"),
+    ],
+)
+def test_a_printed_number_is_rounded_or_cut_but_not_raised(computed: float, verdict: str) -> None:
+    assert judge(figure(published="0.04", reading="rounded"), computed) == verdict
+
+
+@pytest.mark.parametrize(
+    ("computed", "basis", "verdict"),
+    [
+        (0.99, "formula", "exact"),
+        (0.99, "fit", "fit"),
+        (1.0, "formula", "fails"),
+        (1.158, "formula", "fails"),
+        (1.158, "fit", "fails"),
+    ],
+)
+def test_a_claim_holds_below_its_bound(computed: float, basis: str, verdict: str) -> None:
+    assert judge(figure(published="1", reading="bound", basis=basis), computed) == verdict
+
+
+@pytest.mark.parametrize(
+    ("computed", "verdict"), [(106.9, "fit"), (93.1, "fit"), (107.1, "fails"), (92.9, "fails")]
+)
+def test_a_fit_is_met_within_seven_percent(computed: float, verdict: str) -> None:
+    assert judge(figure(published="100", basis="fit"), computed) == verdict
+
+
 def test_a_fitted_constant_is_said_so() -> None:
     assert judge(figure(published="18.6", basis="fit"), 18.6) == "fit"
     assert judge(figure(published="18.6", basis="fit"), 20.0) == "fails"
@@ -120,8 +157,16 @@ def test_another_table_makes_the_comparison_fail(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reading": "guess"}, "reading is 'guess'; it must be one of truncated, curve"),
+        ({"reading": "guess"}, "reading is 'guess'; it must be one of truncated, rounded, curve, bound"),
         ({"basis": "luck"}, "basis is 'luck'; it must be one of formula, fit"),
+        (
+            {"expected": "good"},
+            "expected is 'good'; it must be one of exact, rounding, fit, fails",
+        ),
+        (
+            {"quantity": "beauty"},
+            f"quantity is 'beauty'; it must be one of {', '.join(QUANTITIES)}",
+        ),
         ({"published": "many"}, "published is 'many'; a number is needed"),
         ({"published": "0.0"}, "published is 0.0; a number above 0 is needed"),
     ],
@@ -141,12 +186,12 @@ def test_a_figure_without_a_source_is_rejected() -> None:
 
 
 def write_figures(path: Path, *rows: str) -> Path:
-    header = "paper,figure,row,unit,published,reading,quantity,shape,context,node,basis,source,status,note"
+    header = ",".join(PublishedFigure.__dataclass_fields__)
     path.write_text("\n".join([header, *rows]) + "\n")
     return path
 
 
-ROW = "a,b,c,x,1.0,truncated,energy_ratio,LLaMA-7B,512,7nm,formula,a paper,verified,"
+ROW = "a,b,c,x,1.0,truncated,energy_ratio,LLaMA-7B,,512,7nm,formula,exact,a paper,verified,"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +206,8 @@ ROW = "a,b,c,x,1.0,truncated,energy_ratio,LLaMA-7B,512,7nm,formula,a paper,verif
         (
             "a,b,c",
             (
-                "f.csv figure 2 must have the fields basis, context, figure, node, note, paper, published, "
-                "quantity, reading, row, shape, source, status, unit"
+                "f.csv figure 2 must have the fields against, basis, context, expected, figure, node, note, paper, "
+                "published, quantity, reading, row, shape, source, status, unit"
             ),
         ),
     ],

@@ -1,0 +1,86 @@
+"""`tritforge reproduce`: every published figure that a model can produce, beside the computed one."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tritforge.cli.common import json_option, write_json
+
+if TYPE_CHECKING:
+    from tritforge.energy.reproduce import Reproduction
+
+_STYLES = {"fails": "bold red", "fit": "yellow"}
+
+
+@click.command("reproduce")
+@click.option(
+    "--paper", metavar="NAME", help="This paper alone: b1.58, bitnet-v1, 2b4t, spectra, or an arXiv number."
+)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "md", "csv"]),
+    default="table",
+    show_default=True,
+    help="Layout on standard output.",
+)
+@json_option
+def command(paper: str | None, layout: str, json_path: Path | None) -> int:
+    """Set every published figure that a model can produce beside the computed one.
+
+    Verdicts: exact, rounding, fit (with constants fitted to the publication), fails. A few figures are known to
+    fail and are printed so; exit status 1 means that a verdict is not the one on record, or that fewer than 63
+    energy figures are met.
+    """
+    from tritforge.energy.reproduce import reproduce, to_csv, to_markdown
+
+    result = reproduce(paper)
+    if str(json_path) != "-":
+        if layout == "table":
+            _print(result)
+        else:
+            click.echo(to_markdown(result) if layout == "md" else to_csv(result), nl=False)
+    if json_path:
+        write_json(json_path, result.to_dict())
+    return 0 if result.ok else 1
+
+
+def _print(result: "Reproduction") -> None:
+    from tritforge.energy.published_inputs import published_inputs
+    from tritforge.energy.reproduce import format_values, summary
+
+    # Wide enough for the tables when the output is no terminal.
+    console = Console(highlight=False) if Console().is_terminal else Console(width=110, highlight=False)
+    for paper in result.papers:
+        console.print(Text(f"{paper.title} ({paper.key})", style="bold"), soft_wrap=True)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("figure", no_wrap=True)
+        table.add_column("row", no_wrap=True)
+        for heading in ("published", "computed", "error"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict")
+        for name, group in groupby(result.of(paper), key=lambda entry: entry.figure.figure):
+            entries = list(group)
+            for number, entry in enumerate(entries):
+                table.add_row(
+                    "" if number else name,
+                    Text(entry.figure.row),
+                    *format_values(entry),
+                    Text(entry.verdict, style=_STYLES.get(entry.verdict, "")),
+                    end_section=number == len(entries) - 1,
+                )
+        console.print(table)
+        console.print(f"Not computed: {paper.not_computed}.\n", markup=False, soft_wrap=True)
+    for line in summary(result):
+        console.print(line, markup=False, soft_wrap=True)
+    if result.verdicts["fit"]:
+        console.print("\nFitted or assumed:")
+        for taken in published_inputs().values():
+            if taken.obtained in {"fitted", "assumed"}:
+                console.print(f"  - {taken.citation}", markup=False, soft_wrap=True)
