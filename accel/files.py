@@ -1,5 +1,7 @@
 """Files that are there whole or not at all."""
 
+from errno import EISDIR
+from os import strerror
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -29,5 +31,25 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that cannot be written, before the long work whose result it is for.
+
+    Missing parent folders are made.
+
+    Raises
+    ------
+    InputError
+        The path cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, strerror(EISDIR))
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error

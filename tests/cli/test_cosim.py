@@ -144,14 +144,22 @@ def test_a_truncated_model_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize("option", ["--json", "--trace"])
-def test_an_output_that_cannot_be_written_is_one_line_and_status_2(
-    common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+def test_an_output_that_cannot_be_written_is_one_line_and_status_2_before_the_run(
+    common: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
 ) -> None:
+    monkeypatch.setattr("tritforge.cli.cosim.run_with_progress", None)
     (tmp_path / "file").write_text("")
+    assert run(*common, option, str(tmp_path)) == 2
+    line = f"tritforge: cannot write {tmp_path}: Is a directory; choose another path\n"
+    assert capsys.readouterr().err == line
     path = tmp_path / "file" / "result"
     assert run(*common, option, str(path)) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
-    assert line == f"tritforge: cannot write {path}: Not a directory; choose another path"
+    assert line == f"tritforge: cannot write {path}: File exists; choose another path"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
