@@ -1,13 +1,13 @@
 """Energy of a model under a named accounting: operation counts times technology rows, part by part."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import fsum
 from typing import Any
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.counts import COUNTS, ComponentCount
+from tritforge.energy.counts import COUNTS, ComponentCount, Term
 from tritforge.energy.interval import Interval
 from tritforge.energy.technology import Technology, TechnologyRow, default_technology
 from tritforge.models.shapes import ModelShape
@@ -31,14 +31,17 @@ class ComponentEnergy:
     component
         Part of the model, such as ``linears``.
     count
-        Operations.
+        Operations, bits or bit mm, as the row has it.
     row
         Technology row that prices one of them.
+    terms
+        What the count is the sum of: each formula with its number.
     """
 
     component: str
     count: int
     row: TechnologyRow
+    terms: tuple[Term, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,7 +59,7 @@ class ComponentEnergy:
         return {
             "name": self.name,
             "count": self.count,
-            "unit": "operations",
+            "unit": self.row.counted,
             "energy_j": energy.value,
             "low_j": energy.low,
             "high_j": energy.high,
@@ -73,17 +76,24 @@ class EnergyResult:
     model
         Name of the shape.
     accounting
-        What was counted: ``paper`` is the counting of the published figures.
+        What was counted: ``paper`` is the counting of the published figures, ``hardware`` that of
+        `tritforge.energy.hardware`.
     arithmetic
-        ``ternary`` or ``fp16``.
+        ``ternary``, ``fp16`` or ``int8``.
     node
         Technology node of all rows.
     phase
-        ``prefill``: all positions at once.
+        ``prefill``: all positions of a context; ``decode``: one position that sees the context.
     context, batch
         Positions of a sequence, and sequences.
     components
         The parts; the energy is their sum.
+    options
+        What else was chosen, by name.
+    symbols
+        Numbers that the formulas of the components speak of, by symbol.
+    notes
+        What was assumed where the shape does not say, and what could not be counted.
     """
 
     model: str
@@ -94,11 +104,30 @@ class EnergyResult:
     context: int
     batch: int
     components: tuple[ComponentEnergy, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    symbols: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def energy(self) -> Interval:
         """Sum of the components in joules."""
-        return Interval.total(component.energy for component in self.components)
+        # Without an interval for every component, which would take most of the time of a sweep over models.
+        priced = [(entry.count, entry.row.joules) for entry in self.components]
+        return Interval(
+            value=fsum(count * joules.value for count, joules in priced),
+            low=fsum(count * joules.low for count, joules in priced),
+            high=fsum(count * joules.high for count, joules in priced),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the energy is for: every position of a prefill, one of each sequence in decoding."""
+        return self.batch * (self.context if self.phase == "prefill" else 1)
+
+    @property
+    def per_token(self) -> Interval:
+        """Joules per token."""
+        return self.energy.times(1 / self.tokens)
 
     def part(self, component: str) -> Interval:
         """Sum over the operations of one part of the model, in joules."""
@@ -124,6 +153,8 @@ class EnergyResult:
             "energy_j": energy.value,
             "low_j": energy.low,
             "high_j": energy.high,
+            "options": dict(self.options),
+            "notes": list(self.notes),
         }
 
 
@@ -136,7 +167,12 @@ def price(counts: Iterable[ComponentCount], technology: Technology, node: str) -
         The table has no such node, or lacks one of the operations in it.
     """
     return tuple(
-        ComponentEnergy(component=part.name, count=count, row=technology.row(node, operation))
+        ComponentEnergy(
+            component=part.name,
+            count=count,
+            row=technology.row(node, operation),
+            terms=tuple(part.terms.get(operation, ())),
+        )
         for part in counts
         for operation, count in part.operations.items()
     )
@@ -182,39 +218,61 @@ def paper_energy(
         context=context,
         batch=1,
         components=price(COUNTS[arithmetic](shape, context), table, node),
+        symbols={
+            "S": context,
+            "L": shape.num_hidden_layers,
+            "H": shape.num_attention_heads,
+            "d": shape.head_dim,
+        },
     )
 
 
 def ratio(numerator: EnergyResult, denominator: EnergyResult) -> Interval:
-    """Energy of one result over that of another, with bounds.
+    """Energy of one result over that of another, with bounds; see `ratio_of`."""
+    return ratio_of(numerator.components, denominator.components, name=denominator.model)
 
-    Both may use the same rows, so low is not low over high: a row has one true value on both sides. Each
-    row's energy enters numerator and denominator linearly, so the ratio is extreme where every row is at
-    one of its ends, and those corners are tried.
+
+def ratio_of(
+    numerator: Iterable[ComponentEnergy], denominator: Iterable[ComponentEnergy], *, name: str
+) -> Interval:
+    """Energy of some components over that of others, with bounds.
+
+    Both may use the same rows, so low is not low over high: a row has one true value on both sides. Each row's
+    energy enters numerator and denominator linearly, so the ratio is extreme at a corner, where every row is at
+    one of its ends. At the highest ratio r a row stands high exactly where it has more than r times the count
+    above that it has below; so rows are sorted by that quotient, and the highest is among the n + 1 corners that
+    have the first of them high and the rest low. The lowest is found the other way round.
 
     Raises
     ------
     InputError
-        The denominator is zero at a corner.
+        The denominator is zero at a corner, or a row differs between the two.
     """
     rows: dict[str, TechnologyRow] = {}
-    for entry in (*numerator.components, *denominator.components):
-        if rows.setdefault(entry.row.key, entry.row) != entry.row:
-            raise InputError(f"row {entry.row.key} differs between the two results; use one technology table")
-    ends = [sorted({row.joules.low, row.joules.high}) for row in rows.values()]
-    corners = [dict(zip(rows, corner, strict=True)) for corner in product(*ends)]
-    middle = {key: row.joules.value for key, row in rows.items()}
+    counts: dict[str, list[int]] = {}
+    for side, entries in enumerate((numerator, denominator)):
+        for entry in entries:
+            key = entry.row.key
+            if rows.setdefault(key, entry.row) != entry.row:
+                raise InputError(f"row {key} differs between the two results; use one technology table")
+            counts.setdefault(key, [0, 0])[side] += entry.count
+    if fsum(below * rows[key].joules.low for key, (_, below) in counts.items()) == 0:
+        raise InputError(f"the energy of {name} is 0 at a bound, so no ratio to it exists")
 
-    def at(joules: dict[str, float]) -> float:
-        below = _weigh(denominator.components, joules)
-        if below == 0:
-            raise InputError(f"the energy of {denominator.model} is 0 at a bound, so no ratio to it exists")
-        return _weigh(numerator.components, joules) / below
+    def at(joules: Mapping[str, float]) -> float:
+        above = fsum(count[0] * joules[key] for key, count in counts.items())
+        return above / fsum(count[1] * joules[key] for key, count in counts.items())
 
-    values = [at(corner) for corner in corners]
-    value = at(middle)
-    return Interval(value=value, low=min([*values, value]), high=max([*values, value]))
+    def leaning(key: str) -> float:
+        above, below = counts[key]
+        return above / below if below else float("inf")
 
-
-def _weigh(components: Sequence[ComponentEnergy], joules: dict[str, float]) -> float:
-    return fsum(entry.count * joules[entry.row.key] for entry in components)
+    high = {key: row.joules.low for key, row in rows.items()}
+    low = {key: row.joules.high for key, row in rows.items()}
+    value = at({key: row.joules.value for key, row in rows.items()})
+    bounds = [value, at(high), at(low)]
+    for key in sorted(rows, key=leaning, reverse=True):
+        high[key], low[key] = rows[key].joules.high, rows[key].joules.low
+        if rows[key].joules.low < rows[key].joules.high:
+            bounds += [at(high), at(low)]
+    return Interval(value=value, low=min(bounds), high=max(bounds))

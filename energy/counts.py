@@ -13,14 +13,27 @@ the key and value matrices, not the products. In a mixture of experts a token pa
 experts; the router is not counted.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tritforge.accel.errors import InputError
 from tritforge.models.shapes import ModelShape
 
 #: Products in attention: queries with keys, and scores with values.
 ATTENTION_PRODUCTS = 2
+
+#: A formula in the symbols of its accounting, and the number that it came to.
+Term = tuple[str, int]
+
+#: Symbols of this accounting's formulas.
+SYMBOLS = {
+    "S": "positions of the sequence",
+    "L": "layers",
+    "H": "query heads",
+    "d": "width of a head",
+    "n": "inputs of a matrix",
+    "p": "outputs of a matrix",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +46,22 @@ class ComponentCount:
         The part: ``linears``, ``scaling`` or ``attention``.
     operations
         Count by operation; the names are those of the technology table.
+    terms
+        What a count is the sum of, by operation: each formula with its number.
     """
 
     name: str
     operations: Mapping[str, int]
+    terms: Mapping[str, Sequence[Term]] = field(default_factory=dict)
+
+
+def _component(name: str, counts: Mapping[str, tuple[str, int]]) -> ComponentCount:
+    """Make a component of one formula an operation."""
+    return ComponentCount(
+        name=name,
+        operations={operation: count for operation, (_, count) in counts.items()},
+        terms={operation: (term,) for operation, term in counts.items()},
+    )
 
 
 def _check_context(context: int) -> None:
@@ -59,8 +84,15 @@ def _attention(shape: ModelShape, context: int) -> tuple[ComponentCount, ...]:
     if shape.mixer != "attention":
         return ()
     dots = ATTENTION_PRODUCTS * shape.num_hidden_layers * shape.num_attention_heads * context * context
-    operations = {"fp16.mul": dots * shape.head_dim, "fp16.add": dots * (shape.head_dim - 1)}
-    return (ComponentCount(name="attention", operations=operations),)
+    return (
+        _component(
+            "attention",
+            {
+                "fp16.mul": ("2 L H S S d", dots * shape.head_dim),
+                "fp16.add": ("2 L H S S (d - 1)", dots * (shape.head_dim - 1)),
+            },
+        ),
+    )
 
 
 def count_fp16(shape: ModelShape, context: int) -> tuple[ComponentCount, ...]:
@@ -84,8 +116,14 @@ def count_fp16(shape: ModelShape, context: int) -> tuple[ComponentCount, ...]:
         The context is not a positive whole number.
     """
     _check_context(context)
-    operations = {"fp16.mul": _products(shape, context), "fp16.add": _additions(shape, context)}
-    return (ComponentCount(name="linears", operations=operations), *_attention(shape, context))
+    linears = _component(
+        "linears",
+        {
+            "fp16.mul": ("L sum over matrices of S n p", _products(shape, context)),
+            "fp16.add": ("L sum over matrices of S (n - 1) p", _additions(shape, context)),
+        },
+    )
+    return (linears, *_attention(shape, context))
 
 
 def count_ternary(shape: ModelShape, context: int) -> tuple[ComponentCount, ...]:
@@ -111,8 +149,13 @@ def count_ternary(shape: ModelShape, context: int) -> tuple[ComponentCount, ...]
     _check_context(context)
     scales = sum(linear.active * (linear.inputs + linear.outputs) for linear in shape.linears)
     return (
-        ComponentCount(name="linears", operations={"int8.add": _additions(shape, context)}),
-        ComponentCount(name="scaling", operations={"fp16.mul": context * shape.num_hidden_layers * scales}),
+        _component(
+            "linears", {"int8.add": ("L sum over matrices of S (n - 1) p", _additions(shape, context))}
+        ),
+        _component(
+            "scaling",
+            {"fp16.mul": ("L sum over matrices of S (n + p)", context * shape.num_hidden_layers * scales)},
+        ),
         *_attention(shape, context),
     )
 

@@ -1,13 +1,16 @@
-"""Energy of one operation, by technology node: a table in which every row has a source.
+"""Energy of one operation or of one moved bit, by technology node: a table in which every row has a source.
 
-The table is a CSV file with the columns of `COLUMNS`; a table of one's own has the same ones. An
-operation is named by its operands and what is done, as in ``int8.add`` or ``fp16.mul``.
+The table is a CSV file with the columns of `COLUMNS`; a table of one's own has the same ones. Arithmetic is
+named by its operands and what is done, as in ``int8.add`` or ``fp16.mul``; memory by its kind and size or type,
+as in ``sram.8192B`` or ``dram.HBM2``; ``register`` and ``wire`` are a flip-flop's bit and a bit over a
+millimetre. Rows of the node ``any`` hold for all nodes (DRAM). What lies between rows, such as additions of 17 bits,
+is derived by the rules of `tritforge.energy.technology_rules`.
 """
 
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
@@ -15,8 +18,22 @@ from tritforge.energy.interval import Interval
 
 COLUMNS = ("node", "operation", "value", "low", "high", "unit", "source", "obtained", "status", "note")
 
-#: Joules in one of each unit that a row may have.
-UNITS = {"pJ/op": 1e-12, "fJ/op": 1e-15}
+#: Joules in one counted thing, by the unit that a row may have.
+UNITS = {
+    "pJ/op": 1e-12,
+    "fJ/op": 1e-15,
+    "pJ/bit": 1e-12,
+    "fJ/bit": 1e-15,
+    "pJ/64bit": 1e-12 / 64,
+    "pJ/bit/mm": 1e-12,
+    "fJ/bit/mm": 1e-15,
+}
+
+#: What is counted, by the part of a unit after its joules.
+COUNTED = {"op": "operations", "bit": "bits", "64bit": "bits", "bit/mm": "bit mm"}
+
+#: Node of rows that hold for every node.
+ANY_NODE = "any"
 
 #: How a value may have been obtained.
 OBTAINED = ("published", "derived", "measured")
@@ -78,8 +95,13 @@ class TechnologyRow:
         return f"{self.node}/{self.operation}"
 
     @property
+    def counted(self) -> str:
+        """What the row is multiplied with: ``operations``, ``bits`` or ``bit mm``."""
+        return COUNTED[self.unit.partition("/")[2]]
+
+    @cached_property
     def joules(self) -> Interval:
-        """Energy of one operation in joules."""
+        """Energy of one operation, or of one bit, in joules."""
         return self.cost.times(UNITS[self.unit])
 
     @property
@@ -103,6 +125,7 @@ class Technology:
 
     def __init__(self, rows: Mapping[tuple[str, str], TechnologyRow], *, name: str) -> None:
         self._rows = dict(rows)
+        self._derived: dict[tuple[str, str], TechnologyRow] = {}
         self.name = name
 
     def __iter__(self) -> Iterator[TechnologyRow]:
@@ -113,23 +136,43 @@ class Technology:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Nodes that have rows, in the order of the table."""
-        return tuple(dict.fromkeys(node for node, _ in self._rows))
+        """Nodes that have rows of their own, in the order of the table."""
+        return tuple(dict.fromkeys(node for node, _ in self._rows if node != ANY_NODE))
+
+    def at(self, node: str) -> Mapping[str, TechnologyRow]:
+        """Return the rows of a node as the table has them, those of all nodes included, by operation."""
+        return {row.operation: row for (at, _), row in self._rows.items() if at in {node, ANY_NODE}}
 
     def row(self, node: str, operation: str) -> TechnologyRow:
-        """Return the row of an operation.
+        """Return the row of an operation: the table's, or one that a rule derives from the table's.
 
         Raises
         ------
         InputError
-            The table has no such node, or no such operation in it.
+            The table has no such node, or no such operation in it and no rule leads to it.
         """
+        # The usual case first, since a sweep over models asks some hundred thousand times.
+        found = (
+            self._rows.get((node, operation))
+            or self._derived.get((node, operation))
+            or (self._rows.get((ANY_NODE, operation)) if node in self.nodes else None)
+        )
+        if found is None:
+            found = self._derive(node, operation)
+            self._derived[node, operation] = found
+        return found
+
+    def _derive(self, node: str, operation: str) -> TechnologyRow:
+        # Here, since the rules build rows.
+        from tritforge.energy.technology_rules import derive
+
         if node not in self.nodes:
             raise InputError(f"{self.name} has no node {node!r}; it has {', '.join(self.nodes)}")
-        if (node, operation) not in self._rows:
-            there = ", ".join(key for at, key in self._rows if at == node)
+        derived = derive(self.at(node), node, operation)
+        if derived is None:
+            there = ", ".join(self.at(node))
             raise InputError(f"{self.name} has no operation {operation!r} at {node}; it has {there}")
-        return self._rows[node, operation]
+        return derived
 
 
 def _number(text: str, column: str) -> float:

@@ -200,7 +200,7 @@ def test_unknown_names_and_wrong_numbers_are_rejected(change: dict[str, Any], me
 
 def test_an_operation_without_a_row_is_rejected() -> None:
     with pytest.raises(InputError) as caught:
-        price([ComponentCount(name="linears", operations={"int4.add": 1})], default_technology(), "7nm")
+        price([ComponentCount(name="linears", operations={"int4.mul": 1})], default_technology(), "7nm")
     assert str(caught.value).startswith(
-        "technology.csv has no operation 'int4.add' at 7nm; it has int8.add, "
+        "technology.csv has no operation 'int4.mul' at 7nm; it has int8.add, "
     )
