@@ -362,22 +362,28 @@ def find_shape(name: str) -> ModelShape:
 
 
 def resolve_shape(name: str) -> ModelShape:
-    """Return the shape of a shipped model, of a checkpoint's file or folder, or of the shapes by name.
+    """Return the shape of a shipped model, of the shapes by name, or of what lies at a path.
+
+    A path may be a ``config.json`` of Hugging Face, a folder that holds one, or a checkpoint's file or folder.
 
     Raises
     ------
     InputError
-        There is none of these, or the checkpoint is damaged.
+        There is none of these, or the file is damaged or says too little.
     """
     # Here, since the library reads weights and most users of a shape have none.
     from tritforge.models import library
+    from tritforge.models.hf_config import CONFIG, shape_from_config
 
-    if name in library.names():
+    path = Path(name)
+    shipped = name in library.names()
+    if not shipped and name not in all_shapes():
+        if path.suffix == ".json" or (path / CONFIG).is_file():
+            return shape_from_config(path)
+        if not path.exists():
+            return find_shape(name)
+    if shipped or name not in all_shapes():
         config = library.load_model(name).config
-        return ModelShape.from_decoder(
-            config, name=name, source=f"the model {name} that comes with tritforge"
-        )
-    if name not in all_shapes() and Path(name).exists():
-        config = library.load_model(name).config
-        return ModelShape.from_decoder(config, name=name, source=f"the checkpoint {name}")
+        what = f"the model {name} that comes with tritforge" if shipped else f"the checkpoint {name}"
+        return ModelShape.from_decoder(config, name=name, source=what)
     return find_shape(name)
