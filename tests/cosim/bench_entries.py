@@ -38,7 +38,7 @@ def dimensions(tail: str, generator: np.random.Generator, hardware: RtlProduct) 
     """Return M and K that do, or do not, fill the last tile."""
     config = hardware.config
     m = config.rows * int(generator.integers(1, 9))
-    k = config.lanes * int(generator.integers(1, 5))
+    k = config.lanes * int(generator.integers(1, min(4, config.k_max // config.lanes) + 1))
     if tail in {"M", "both"}:
         m -= int(generator.integers(1, config.rows))
     if tail in {"K", "both"}:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bench_entries import ACTIVATIONS, STALLS, TAILS, WEIGHTS
 
-from tritforge.accel.config import PRESETS
+from tritforge.accel.config import PRESETS, AcceleratorConfig
 from tritforge.accel.errors import InputError, SimulationError
 from tritforge.rtl.verilog import generate
 from tritforge.sim.cycles import job_cycles
@@ -83,8 +83,11 @@ def test_wait_states_change_cycles_and_never_a_result(bench: Path) -> None:
     assert all(ran["words"] == runs[0]["words"] for ran in runs)
     predicted = [job_cycles(TINY, 21, 37, tokens).total for tokens in (4, 3)]
     assert runs[0]["cycles"] == sum(predicted)
-    assert all(ran["cycles"] > runs[0]["cycles"] for ran in runs[3:])
-    assert len({ran["cycles"] for ran in runs}) > 5
+    assert all(ran["cycles"] >= runs[0]["cycles"] for ran in runs)
+    # A few pauses may hide behind the array; many cannot. Those of the job come before the count begins.
+    for index, stall in enumerate(stalls):
+        if max(stall.get(stream, 0) for stream in ("activations", "weights", "results")) > 200:
+            assert runs[index]["cycles"] > 2 * runs[0]["cycles"], stall
 
 
 def test_a_seed_replays_its_pauses(bench: Path) -> None:
@@ -122,3 +125,22 @@ def test_an_entry_must_answer_with_a_dictionary(bench: Path) -> None:
         InputError, match=r"^bench_entries:answer_list returned list; a dictionary is needed$"
     ):
         simulate(bench, "answer_list")
+
+
+def test_a_core_for_single_tokens_of_one_beat_is_exact(simulators: Path) -> None:
+    """Indices of which there is one alone: token, beat of a word, beat of a tile, word of a result beat."""
+    config = AcceleratorConfig(
+        lanes=4,
+        rows=2,
+        tokens_max=1,
+        k_max=15,
+        m_max=16,
+        weight_port_bits=32,
+        act_port_bits=32,
+        result_port_bits=32,
+    )
+    folder = build(generate(config, name=CORE_NAME), simulators)
+    jobs = run(folder, "bench_entries:cover", {"seed": SEED}, config=config.to_dict())["bins"]
+    assert len(jobs) == 480
+    for job in jobs:
+        assert (job["mismatches"], job["timed_out"], job["error"]) == (0, False, 0), job
