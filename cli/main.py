@@ -20,6 +20,7 @@ COMMANDS = {
     "verilog": "Generate the accelerator's Verilog.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
+    "models": "Shapes of models with their sources; one model's parameters, memory and speed.",
 }
 
 

@@ -212,7 +212,7 @@ def _check_fields(config: _Config) -> None:
     if not isinstance(layer_types, list):
         raise config.error(f"layer_types is {layer_types!r}; a list of names is needed")
     for kind in layer_types:
-        if kind not in _ATTENTION_LAYERS:
+        if not isinstance(kind, str) or kind not in _ATTENTION_LAYERS:
             raise config.error(f"layer_types has {kind!r}: a shape has no place for layers that differ")
 
 

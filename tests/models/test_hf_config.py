@@ -202,6 +202,7 @@ def test_a_folder_a_file_and_a_name_are_resolved(tmp_path: Path) -> None:
             {"layer_types": ["full_attention", "linear_attention"]},
             "layer_types has 'linear_attention': a shape has no place for layers that differ",
         ),
+        ({"layer_types": [{}]}, "layer_types has {}: a shape has no place for layers that differ"),
         ({"layer_types": "all"}, "layer_types is 'all'; a list of names is needed"),
         (
             {"kv_lora_rank": 512},

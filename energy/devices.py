@@ -1,0 +1,122 @@
+"""Devices that models run on, each given by three numbers: bandwidth, arithmetic rate and memory."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import isfinite
+from pathlib import Path
+
+from tritforge.accel.errors import InputError
+
+#: Whether the numbers were read in their source, in a secondary copy, are recalled or were typed in.
+STATUSES = ("verified", "secondary", "recalled", "typed")
+
+#: Source of a device that somebody typed.
+TYPED = "numbers given by the user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device by its peaks; nothing runs faster than these allow.
+
+    Attributes
+    ----------
+    name
+        Name that it is chosen by.
+    bandwidth_gbs
+        Memory bandwidth in 1e9 bytes per second.
+    rate_tops
+        Operations in 1e12 per second; a multiply-accumulate is two, and so is a ternary add-accumulate.
+    memory_gb
+        Memory in 1e9 bytes.
+    source, status, note
+        Where the numbers are from, one of `STATUSES`, and what else a reader should know.
+
+    Raises
+    ------
+    InputError
+        A number that is not above 0 and finite, or no source.
+    """
+
+    name: str
+    bandwidth_gbs: float
+    rate_tops: float
+    memory_gb: float
+    source: str = TYPED
+    status: str = "typed"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("bandwidth_gbs", "rate_tops", "memory_gb"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InputError(f"device {self.name!r}: {field} is {value!r}; a number above 0 is needed")
+            if not (isfinite(value) and value > 0):
+                raise InputError(f"device {self.name!r}: {field} is {value}; a number above 0 is needed")
+        if self.status not in STATUSES:
+            raise InputError(
+                f"device {self.name!r}: status is {self.status!r}; it must be one of {', '.join(STATUSES)}"
+            )
+        if not self.source.strip():
+            raise InputError(f"device {self.name!r} has no source; name the document that it is from")
+
+    @property
+    def memory_bytes(self) -> float:
+        """Memory in bytes."""
+        return self.memory_gb * 1e9
+
+
+def read_devices(path: Path) -> dict[str, Device]:
+    """Read a file of devices: CSV with the fields of `Device` as columns.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a device is wrong or there twice.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            records = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a file of devices") from error
+    columns = tuple(Device.__dataclass_fields__)
+    devices: dict[str, Device] = {}
+    for number, record in enumerate(records, 1):
+        where = f"{path.name} device {number}"
+        if tuple(record) != columns or None in record.values():
+            raise InputError(f"{where} must have the fields {', '.join(columns)}")
+        numbers: dict[str, float] = {}
+        for field in ("bandwidth_gbs", "rate_tops", "memory_gb"):
+            try:
+                numbers[field] = float(record[field])
+            except ValueError as error:
+                raise InputError(f"{where}: {field} is {record[field]!r}; a number is needed") from error
+        device = Device(**{**record, **numbers})  # type: ignore[arg-type]
+        if device.name in devices:
+            raise InputError(f"{where}: {device.name!r} is there twice; keep one")
+        devices[device.name] = device
+    return devices
+
+
+@cache
+def all_devices() -> Mapping[str, Device]:
+    """Return the devices that come with the package, by name."""
+    return read_devices(Path(__file__).parent / "data" / "devices.csv")
+
+
+def find_device(name: str) -> Device:
+    """Look up a device.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    devices = all_devices()
+    if name not in devices:
+        raise InputError(
+            f"no device is called {name!r}; there are {', '.join(devices)}, "
+            "or give --bandwidth, --rate and --memory"
+        )
+    return devices[name]
