@@ -1,39 +1,67 @@
-"""`tritforge energy`: energy of models at 7 nm, beside the published figures."""
+"""`tritforge energy`: energy of models, counted as published or as hardware does it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from tritforge.accel.errors import InputError
 from tritforge.cli.common import json_option, write_json
+from tritforge.cli.energy_options import (
+    SHIPPED,
+    hardware_options,
+    named_options,
+    node_options,
+    scenario_from_options,
+    shape_parameters,
+    technology_from_options,
+)
+from tritforge.cli.shape_options import shape_from_options, shape_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tritforge.energy.accounting import EnergyResult
-    from tritforge.energy.published import Comparison
     from tritforge.energy.report import ModelReport
+    from tritforge.energy.scenario import Scenario
 
-#: The model that is reported when none is named.
-SHIPPED = "austen"
+FORMATS = ("table", "md", "csv", "json", "html")
 
 
 @click.command("energy")
+@shape_options
 @click.option(
-    "--model",
-    metavar="NAME",
-    help="Report this model alone: a model shape, a shipped model, or the path of a checkpoint.",
+    "--accounting",
+    type=click.Choice(["paper", "hardware", "all"]),
+    help="paper: what the published figures count; hardware: all that the accelerator and its surroundings do.  "
+    "[default: paper, or hardware where an option needs it]",
 )
 @click.option(
     "--context",
     type=click.IntRange(min=1),
     default=512,
     show_default=True,
-    help="Tokens of the prefill. The published figures are always compared at theirs.",
+    help="Tokens of the prefill, or that a decoded token sees, itself included. "
+    "The published figures are always compared at theirs.",
+)
+@hardware_options
+@node_options
+@click.option(
+    "--explain",
+    "cell",
+    metavar="CELL",
+    help="Print formulas, counts, rows and sources of a part (matrices), an operation of it "
+    "(matrices/int9.add), or all.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Form of the output; html is one page with its plots inside.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the output to a file."
 )
 @click.option(
     "--csv", "csv_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the components."
@@ -43,127 +71,131 @@ SHIPPED = "austen"
     "plot_path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Plot energy to a PNG or SVG file.",
+    help="Plot energy against model size, paper accounting, to a PNG or SVG file.",
 )
 @json_option
 def command(
-    model: str | None, context: int, csv_path: Path | None, plot_path: Path | None, json_path: Path | None
+    accounting: str | None,
+    context: int,
+    cell: str | None,
+    form: str,
+    output: Path | None,
+    csv_path: Path | None,
+    plot_path: Path | None,
+    json_path: Path | None,
+    **options: Any,
 ) -> int:
-    """Energy of models at 7 nm, counted as the published figures count it.
+    """Energy of models, with the source of every constant.
 
-    Without --model: Figure 3 of arXiv 2402.17764 beside its published values, and the shipped model.
+    Without a model: Figure 3 of arXiv 2402.17764 beside its published values, and the shipped model.
     """
     from tritforge.energy.published import compare, figure_3
-    from tritforge.energy.report import report_model
-    from tritforge.models.shapes import resolve_shape
+    from tritforge.energy.report import report_hardware, report_model
 
     if plot_path:
         from tritforge.energy.plot import check_suffix
 
         check_suffix(plot_path)
-    shape = resolve_shape(model or SHIPPED)
-    report = report_model(shape, context)
-    comparisons = () if model else compare(figure_3())
+    if output and form == "table":
+        raise InputError("--output needs a form that is no table; give --format md, csv, json or html")
+    given = named_options(options)
+    if accounting == "paper" and given:
+        raise InputError(f"--accounting paper has no {given[0]}; leave it out, or take hardware")
+    chosen = shape_parameters(options)
+    shape = shape_from_options(default=SHIPPED, **chosen)
+    alone = any(value is not None for value in chosen.values())
+    technology, node = technology_from_options(options)
+    kinds = {"all": ("paper", "hardware"), None: ("hardware",) if given else ("paper",)}.get(
+        accounting, (str(accounting),)
+    )
+    reports: list[ModelReport] = []
+    if "paper" in kinds:
+        reports.append(report_model(shape, context, node=node, technology=technology))
+    scenario = scenario_from_options(options, context=context, model=options["model"] or SHIPPED)
+    if "hardware" in kinds:
+        reports.append(report_hardware(shape, scenario, node=node, technology=technology))
+    comparisons = () if alone else compare(figure_3())
     ok = all(comparison.verdict != "fails" for comparison in comparisons)
+    document = {
+        "ok": ok,
+        **reports[0].to_dict(),
+        "figures": [comparison.to_dict() for comparison in comparisons],
+        "reports": [report.to_dict() for report in reports],
+    }
 
-    if str(json_path) != "-":
-        # Wide enough for the tables when the output is no terminal.
-        console = Console() if Console().is_terminal else Console(width=110)
+    _files(reports, document, csv_path, plot_path, json_path)
+    if cell:
+        _explain(reports, cell)
+    elif form == "json":
+        write_json(output or Path("-"), document)
+    elif form != "table":
+        _write(output, _text(form, reports, document, scenario))
+    elif str(json_path) != "-":
+        from tritforge.cli.energy_tables import print_figures, print_report
+
         if comparisons:
-            _print_figures(console, comparisons)
-        _print_model(console, report)
-    if csv_path:
-        from tritforge.accel.files import write_atomically
-        from tritforge.energy.frames import components_frame
-
-        write_atomically(csv_path, components_frame([report.ternary, report.fp16]).to_csv(index=False))
-    if plot_path:
-        from tritforge.energy.plot import plot_energy
-
-        plot_energy(plot_path, context=context, extra=shape)
-    if json_path:
-        figures = [comparison.to_dict() for comparison in comparisons]
-        write_json(json_path, {"ok": ok, **report.to_dict(), "figures": figures})
+            print_figures(comparisons)
+        for report in reports:
+            print_report(report)
     return 0 if ok else 1
 
 
-def _print_table(console: Console, title: str, table: Table) -> None:
-    # The title is a line of its own, since a table's title wraps at the width of the table.
-    console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(table)
+def _files(
+    reports: "Sequence[ModelReport]",
+    document: dict[str, Any],
+    csv_path: Path | None,
+    plot_path: Path | None,
+    json_path: Path | None,
+) -> None:
+    """Write what has an option of its own."""
+    if csv_path:
+        from tritforge.accel.files import write_atomically
+
+        write_atomically(csv_path, _csv(reports))
+    if plot_path:
+        from tritforge.energy.plot import plot_energy
+
+        plot_energy(plot_path, context=document["context"], extra=reports[0].shape)
+    if json_path:
+        write_json(json_path, document)
 
 
-def _print_figures(console: Console, comparisons: "Sequence[Comparison]") -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("figure")
-    for heading in ("published", "computed", "error"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for comparison in comparisons:
-        figure = comparison.figure
-        cut = " (cut)" if figure.reading == "truncated" else ""
-        table.add_row(
-            figure.row,
-            f"{figure.published} {figure.unit}{cut}",
-            f"{comparison.computed:.{_decimals(figure.published) + 2}f} {figure.unit}",
-            f"{comparison.relative_error:+.4%}",
-            Text(comparison.verdict, style="bold red" if comparison.verdict == "fails" else ""),
-            end_section=figure.quantity.endswith("_ratio"),
-        )
-    title = "Figure 3 of arXiv 2402.17764: prefill of 512 tokens at 7 nm, paper accounting"
-    _print_table(console, title, table)
-    met = sum(comparison.verdict != "fails" for comparison in comparisons)
-    console.print(
-        f"{met} of {len(comparisons)} met. Published labels are cut after their last digit, not rounded;\n"
-        "points of the curves are met within 0.01 %. The error of a label includes what was cut.\n"
-    )
+def _text(form: str, reports: "Sequence[ModelReport]", document: dict[str, Any], scenario: "Scenario") -> str:
+    """Return the output in a form that is no table."""
+    if form == "csv":
+        return _csv(reports)
+    if form == "md":
+        from tritforge.energy.markdown import render_markdown
+
+        return render_markdown(reports, document["figures"])
+    from tritforge.energy.html import render_page
+
+    report = reports[0]
+    return render_page(report.shape, scenario, node=report.ternary.node, technology=report.technology)
 
 
-def _decimals(number: str) -> int:
-    return len(number.partition(".")[2])
+def _write(output: Path | None, text: str) -> None:
+    if output is None or str(output) == "-":
+        click.echo(text, nl=False)
+    else:
+        from tritforge.accel.files import write_atomically
+
+        write_atomically(output, text)
 
 
-def _print_model(console: Console, report: "ModelReport") -> None:
-    from tritforge.energy.accounting import LEFT_OUT
-    from tritforge.energy.report import describe_source, format_joules
+def _csv(reports: "Sequence[ModelReport]") -> str:
+    from tritforge.energy.frames import components_frame
 
-    result, shape = report.ternary, report.shape
-    for name, side in ((f"{shape.name}, ternary matrices", result), ("The same shape in FP16", report.fp16)):
-        at = f"{side.phase} of {side.context} tokens at {side.node.replace('nm', ' nm')}"
-        _print_table(console, f"{name}: {at}, {side.accounting} accounting", _component_table(side))
-    saving = report.saving
-    bounds = f" ({saving.low:.1f} to {saving.high:.1f})" if saving.low < saving.high else ""
-    console.print(
-        f"FP16 over ternary: {saving.value:.2f} x{bounds}. "
-        f"Per token: {format_joules(result.energy.times(1 / result.context))} with ternary matrices.\n",
-        highlight=False,
-    )
-    console.print(f"Shape: {describe_source(shape)}", highlight=False, markup=False)
-    rows = {entry.row.key: entry.row for side in (report.ternary, report.fp16) for entry in side.components}
-    for row in rows.values():
-        console.print(f"Row: {row.citation}", highlight=False, markup=False)
-    console.print("\nThe paper accounting leaves out:", highlight=False)
-    for line in LEFT_OUT:
-        console.print(f"  - {line}", highlight=False)
+    return components_frame(result for report in reports for result in report.results).to_csv(index=False)
 
 
-def _component_table(result: "EnergyResult") -> Table:
-    from tritforge.energy.report import format_joules
+def _explain(reports: "Sequence[ModelReport]", cell: str) -> None:
+    from tritforge.energy.explain import cells, explain
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("component")
-    table.add_column("operation")
-    for heading in ("count", "each", "energy", "share"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    total = result.energy
-    for entry in result.components:
-        table.add_row(
-            entry.component,
-            entry.row.operation,
-            f"{entry.count:,}",
-            f"{entry.row.cost.value:g} {entry.row.unit.removesuffix('/op')}",
-            format_joules(entry.energy),
-            f"{entry.energy.value / total.value:.1%}",
-        )
-    table.add_row(Text("total", style="bold"), "", "", "", format_joules(total), "100.0%")
-    return table
+    results = [result for report in reports for result in report.results]
+    found = [result for result in results if cell == "all" or cell in cells(result)]
+    if not found:
+        # Says what there is.
+        explain(results[0], cell)
+    for number, result in enumerate(found):
+        click.echo(("\n" if number else "") + "\n".join(explain(result, cell)))

@@ -201,45 +201,64 @@ def count_matrix(
     tiles, jobs = tiles_along(config, n)
     issues = copies * tokens * row_tiles * tiles
     lanes, rows = config.lanes, config.rows
+    which = f", {copies} of {n} x {p}"
     if datapath.multiply:
         useful = 1 - datapath.zero_products
         count = issues * rows * lanes
-        tally.add(arithmetic, datapath.multiply, round(count * useful) if useful < 1 else count, "i R W")
+        tally.add(
+            arithmetic, datapath.multiply, round(count * useful) if useful < 1 else count, "i R W" + which
+        )
     for level in datapath.levels:
         count = gated(issues * rows * level.adders, datapath.zero_products, level.half)
-        tally.add(arithmetic, level.operation, count, _LEVEL[level.half])
-    tally.add("accumulators", datapath.accumulate, issues * rows, "i R")
+        tally.add(arithmetic, level.operation, count, _LEVEL[level.half] + which)
+    tally.add("accumulators", datapath.accumulate, issues * rows, "i R" + which)
     outputs = copies * tokens * p
     if jobs > 1:
         partial = "int32.add" if datapath.quantised else "fp32.add"
-        tally.add("accumulators", partial, (jobs - 1) * outputs, "(jobs - 1) N p")
-        tally.add("partial_sums", memory, 2 * PARTIAL_BITS * (jobs - 1) * outputs, "2 x 32 (jobs - 1) N p")
+        tally.add("accumulators", partial, (jobs - 1) * outputs, "(jobs - 1) N p" + which)
+        tally.add(
+            "partial_sums", memory, 2 * PARTIAL_BITS * (jobs - 1) * outputs, "2 x 32 (jobs - 1) N p" + which
+        )
 
     tile_weights = copies * loads * row_tiles * tiles * rows * lanes
     bits = ceil(tile_weights * datapath.weight_bits)
-    tally.add(weights, f"dram.{scenario.dram}", bits, "X rt kt R W bits per weight")
+    tally.add(weights, f"dram.{scenario.dram}", bits, "X rt kt R W bits per weight" + which)
     if datapath.biased:
         biases = copies * loads * row_tiles * jobs * rows * BIAS_WORD_BITS
-        tally.add(weights, f"dram.{scenario.dram}", biases, "X rt jobs R 16")
+        tally.add(weights, f"dram.{scenario.dram}", biases, "X rt jobs R 16" + which)
         bits += biases
     # Once into the register in which a tile is assembled, once into that of the tile at work.
-    tally.add("weight_registers", "register", 2 * datapath.register_bits * tile_weights, "2 X rt kt R W bits")
+    tally.add(
+        "weight_registers",
+        "register",
+        2 * datapath.register_bits * tile_weights,
+        "2 X rt kt R W bits" + which,
+    )
 
     splits = -(-p // config.m_max)
     loaded = copies * tokens * n * splits * datapath.act_bits
-    tally.add("activations", memory, loaded, "N n bits out of the activation memory")
+    tally.add("activations", memory, loaded, "N n bits out of the activation memory" + which)
     buffer = f"sram.{config.buffer_words * lanes * datapath.act_bits // 8}B"
-    tally.add("activations", buffer, loaded, "N n bits into the array's buffer")
-    tally.add("activations", buffer, issues * lanes * datapath.act_bits, "i W bits out of the array's buffer")
-    tally.add("activations", memory, outputs * FLOAT_BITS, "16 N p into the activation memory")
+    tally.add("activations", buffer, loaded, "N n bits into the array's buffer" + which)
+    tally.add(
+        "activations",
+        buffer,
+        issues * lanes * datapath.act_bits,
+        "i W bits out of the array's buffer" + which,
+    )
+    tally.add("activations", memory, outputs * FLOAT_BITS, "16 N p into the activation memory" + which)
 
     accumulators = f"sram.{max(1, config.tokens_max * datapath.acc_bits // 8)}B"
     stored = 2 * issues * rows * datapath.acc_bits
-    tally.add("partial_sums", accumulators, stored, "2 i R bits, a read and a write of each accumulator")
+    tally.add(
+        "partial_sums", accumulators, stored, "2 i R bits, a read and a write of each accumulator" + which
+    )
     queue = f"sram.{max(1, config.result_entries * rows * datapath.acc_bits // 8)}B"
     queued = 2 * copies * tokens * jobs * row_tiles * rows * datapath.acc_bits
-    tally.add("partial_sums", queue, queued, "2 N jobs rt R bits through the result queue")
-    tally.add("wires", "wire", round((bits + loaded) * scenario.wire_mm), "(weight bits + N n bits) mm")
+    tally.add("partial_sums", queue, queued, "2 N jobs rt R bits through the result queue" + which)
+    tally.add(
+        "wires", "wire", round((bits + loaded) * scenario.wire_mm), "(weight bits + N n bits) mm" + which
+    )
 
 
 _LEVEL = {1 << level: f"i R x adders of level {level + 1}" for level in range(11)}

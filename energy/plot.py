@@ -40,14 +40,14 @@ def _saving(axes: Axes, report: ModelReport, name: str) -> None:
     """Name a model below its two points and write their ratio between them."""
     low, high = report.ternary.energy.value, report.fp16.energy.value
     size = report.shape.linear_parameters
-    axes.plot([size, size], [low * 1.3, high / 1.3], color="0.75", linewidth=0.8, zorder=0)
+    axes.plot([size, size], [low * 1.3, high / 1.3], color="0.6", linewidth=0.8, zorder=0)
     axes.annotate(
         f"{report.saving.value:.2f}×",
         (size, (low * high) ** 0.5),
         ha="center",
         va="center",
         fontsize=8,
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": mpl.rcParams["axes.facecolor"], "edgecolor": "none"},
     )
     axes.annotate(
         name, (size, low), xytext=(0, -9), textcoords="offset points", ha="center", va="top", fontsize=8
@@ -83,7 +83,7 @@ def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
             marker=style["marker"],
             markersize=10,
             markerfacecolor="none",
-            markeredgecolor="black",
+            markeredgecolor=mpl.rcParams["text.color"],
             markeredgewidth=1.0,
             label=f"{_LABELS[arithmetic]}, published",
         )
@@ -99,7 +99,7 @@ def _extra(axes: Axes, report: ModelReport) -> None:
             marker="*",
             markersize=11,
             markerfacecolor=style["color"],
-            markeredgecolor="black",
+            markeredgecolor=mpl.rcParams["text.color"],
             markeredgewidth=0.6,
         )
     # Its name and ratio stand in the legend, since it may lie close to another model.
@@ -159,7 +159,7 @@ def draw_energy(*, context: int = 512, node: str = "7nm", extra: ModelShape | No
         f"Paper accounting at {node.replace('nm', ' nm')}: arithmetic of matrices and attention only",
         fontsize=10,
     )
-    axes.grid(which="major", axis="y", color="0.88", linewidth=0.6)
+    axes.grid(which="major", axis="y", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left")
     return figure

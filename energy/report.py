@@ -3,29 +3,57 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tritforge.energy import hardware
 from tritforge.energy.accounting import LEFT_OUT, EnergyResult, paper_energy, ratio
+from tritforge.energy.baselines import ARITHMETICS
 from tritforge.energy.interval import Interval
+from tritforge.energy.scenario import Scenario
 from tritforge.energy.technology import Technology
 from tritforge.models.shapes import STATUSES, ModelShape
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
+#: What each accounting leaves out.
+OMISSIONS = {"paper": LEFT_OUT, "hardware": hardware.LEFT_OUT}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelReport:
-    """Energy of a shape with ternary matrices, and of the same shape in FP16.
+    """Energy of a shape with ternary matrices, and of the same shape with others.
 
     Attributes
     ----------
     shape
-        The shape that both are of.
+        The shape that all are of.
     ternary, fp16
-        Energies under one accounting, node and context.
+        Energies under one accounting, node and scenario.
+    int8
+        The same with INT8 matrices; None under the ``paper`` accounting, which has no such model.
+    technology
+        Table that they were computed with; that of the package where None.
     """
 
     shape: ModelShape
     ternary: EnergyResult
     fp16: EnergyResult
+    int8: EnergyResult | None = None
+    technology: Technology | None = None
+
+    @property
+    def accounting(self) -> str:
+        """Name of the accounting."""
+        return self.ternary.accounting
+
+    @property
+    def results(self) -> tuple[EnergyResult, ...]:
+        """The results, ternary matrices first."""
+        return (self.ternary, self.fp16, *([self.int8] if self.int8 else []))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the accounting leaves out."""
+        return OMISSIONS[self.accounting]
 
     @property
     def saving(self) -> Interval:
@@ -34,13 +62,19 @@ class ModelReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ternary result with the FP16 one as its ``baseline``, their ratio, and the sources."""
-        saving = self.saving
         return self.ternary.to_dict() | {
             "baseline": self.fp16.to_dict(),
-            "ratio": {"value": saving.value, "low": saving.low, "high": saving.high},
+            "baselines": {result.arithmetic: result.to_dict() for result in self.results[1:]},
+            "ratio": _plain(self.saving),
+            "ratios": {result.arithmetic: _plain(ratio(result, self.ternary)) for result in self.results[1:]},
+            "per_token_j": _plain(self.ternary.per_token),
             "shape": {"source": self.shape.source, "status": self.shape.status, "note": self.shape.note},
-            "left_out": list(LEFT_OUT),
+            "left_out": list(self.left_out),
         }
+
+
+def _plain(interval: Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def report_model(
@@ -57,7 +91,30 @@ def report_model(
         paper_energy(shape, context, arithmetic=arithmetic, node=node, technology=technology)
         for arithmetic in ("ternary", "fp16")
     )
-    return ModelReport(shape=shape, ternary=ternary, fp16=fp16)
+    return ModelReport(shape=shape, ternary=ternary, fp16=fp16, technology=technology)
+
+
+def report_hardware(
+    shape: ModelShape,
+    scenario: Scenario | None = None,
+    *,
+    node: str = "7nm",
+    technology: Technology | None = None,
+) -> ModelReport:
+    """Compute all energies of a shape under the ``hardware`` accounting.
+
+    Raises
+    ------
+    InputError
+        A node, a DRAM or an activation function that is not known.
+    """
+    results = {
+        arithmetic: hardware.hardware_energy(
+            shape, scenario, arithmetic=arithmetic, node=node, technology=technology
+        )
+        for arithmetic in ARITHMETICS
+    }
+    return ModelReport(shape=shape, technology=technology, **results)
 
 
 def describe_source(shape: ModelShape) -> str:
@@ -78,6 +135,17 @@ def format_joules(energy: Interval) -> str:
     value, low, high = (f"{_four_digits(bound / scale)}" for bound in (energy.value, energy.low, energy.high))
     bounds = f" ({low} to {high})" if energy.low < energy.high else ""
     return f"{value} {prefix}J{bounds}"
+
+
+def format_ratio(value: Interval) -> str:
+    """Write a ratio with its bounds where they differ."""
+    bounds = f" ({value.low:.2f} to {value.high:.2f})" if value.low < value.high else ""
+    return f"{value.value:.2f}x{bounds}"
+
+
+def format_rate(value: float) -> str:
+    """Write a number of tokens a joule with four digits, or whole where it has more."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _four_digits(value: float) -> str:
