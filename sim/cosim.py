@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tritforge.sim.bench_driver import RtlProduct
 
 
+#: q, k, v, o, gate, up, down.
+MATRICES_PER_LAYER = 7
+
+
 @dataclass(frozen=True, kw_only=True)
 class CosimTask:
     """What to run.
@@ -92,6 +96,8 @@ class ComparedProduct:
         self.matrices: list[dict[str, Any]] = []
         self.first_mismatch: dict[str, Any] | None = None
         self.timed_out = False
+        #: Words are missing, so the hardware's answer cannot go on into the next matrix.
+        self.stopped = False
         self._hardware = hardware
         self._checkpoint = checkpoint
         self._golden = GoldenProduct(checkpoint)
@@ -99,7 +105,7 @@ class ComparedProduct:
 
     def __call__(self, name: str, codes_x: npt.NDArray[np.int8], /) -> npt.NDArray[np.int32]:
         expected = self._golden(name, codes_x)
-        if not name.startswith(self._prefixes) or self.timed_out:
+        if not name.startswith(self._prefixes) or self.stopped:
             return expected
         config = self._hardware.config
         tokens, k = codes_x.shape
@@ -120,7 +126,8 @@ class ComparedProduct:
                 "expected": int(expected[token, row]),
                 "got": int(words[token, row]),
             }
-        self.timed_out = product.timed_out or words is None
+        self.timed_out = product.timed_out
+        self.stopped = words is None
         self.matrices.append(
             {
                 "name": name,
@@ -128,6 +135,7 @@ class ComparedProduct:
                 "k": k,
                 "tokens": tokens,
                 "words_compared": compared,
+                "words_received": product.words_received,
                 "words_expected": m * tokens,
                 "mismatches": len(wrong),
                 "cycles": product.cycles,
@@ -166,7 +174,7 @@ def cosimulate(
     cache: Path,
     core: "Core | None" = None,
     trace: Path | None = None,
-    on_build: Callable[[], None] | None = None,
+    on_phase: Callable[[str], None] | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run layers on the RTL and compare every word.
@@ -183,8 +191,8 @@ def cosimulate(
         A core to simulate in place of the one that `config` describes.
     trace
         Where to write a waveform.
-    on_build
-        Called once the simulator is compiled.
+    on_phase
+        Called with what is done next: building, then simulating.
     on_progress
         Called with each matrix's figures as it is done.
 
@@ -204,12 +212,16 @@ def cosimulate(
     """
     from tritforge.rtl.verilog import generate
 
+    def say(phase: str) -> None:
+        if on_phase is not None:
+            on_phase(phase)
+
     checkpoint = load_model(task.model)
     task.check(checkpoint, held_out_text(task.model), config)
     generated = generate(config, name=CORE_NAME, core=core)
+    say("building the simulator (once per configuration)")
     folder = build(generated, cache, trace=trace is not None)
-    if on_build is not None:
-        on_build()
+    say("simulating")
     answer = run(
         folder,
         "tritforge.sim.cosim:run_layers",
@@ -218,7 +230,7 @@ def cosimulate(
         trace=trace,
         on_progress=on_progress,
     )
-    expected = len(task.layers) * len(checkpoint.config.matrices)
+    expected = len(task.layers) * MATRICES_PER_LAYER
     return {
         "model": task.model,
         "layer": task.layers[0] if len(task.layers) == 1 else list(task.layers),

@@ -180,6 +180,7 @@ def matrix(**changes: Any) -> dict[str, Any]:
         "k": 8,
         "tokens": 2,
         "words_compared": 8,
+        "words_received": 8,
         "words_expected": 8,
         "mismatches": 0,
         "cycles": 1100,
@@ -200,9 +201,13 @@ def test_the_verdict_names_what_went_wrong() -> None:
     assert verdict({**base, "matrices": late, "ok": False}) == (
         "CYCLES: model.layers.0.mlp.up_proj took 1,101 cycles, predicted 1,100 (error output 0, seed 9)"
     )
-    stuck = [matrix(), matrix(words_compared=0, timed_out=True)]
+    stuck = [matrix(), matrix(words_compared=0, words_received=3, timed_out=True)]
     assert verdict({**base, "matrices": stuck, "timed_out": True, "ok": False}) == (
-        "TIMED OUT: model.layers.0.mlp.up_proj sent 0 of 8 words in time (seed 9)"
+        "TIMED OUT: model.layers.0.mlp.up_proj sent 3 of 8 words (seed 9)"
+    )
+    short = [matrix(), matrix(words_compared=0, words_received=7)]
+    assert verdict({**base, "matrices": short, "ok": False}) == (
+        "WORDS MISSING: model.layers.0.mlp.up_proj sent 7 of 8 words (seed 9)"
     )
     first = {"name": "model.layers.0.mlp.up_proj", "token": 1, "row": 2, "expected": 3, "got": -4}
     assert verdict({**base, "first_mismatch": first, "ok": False}) == (

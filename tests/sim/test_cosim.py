@@ -32,12 +32,12 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
 ) -> None:
     """Six tokens on an accelerator that takes four: every matrix is two jobs."""
     progress: list[dict[str, Any]] = []
-    built: list[bool] = []
+    phases: list[str] = []
     result = cosimulate(
         task(tiny_model),
         TINY,
         cache=simulators,
-        on_build=lambda: built.append(True),
+        on_phase=phases.append,
         on_progress=progress.append,
     )
     assert list(result) == [
@@ -59,6 +59,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
             "k": k,
             "tokens": 6,
             "words_compared": 6 * m,
+            "words_received": 6 * m,
             "words_expected": 6 * m,
             "mismatches": 0,
             "cycles": cycles,
@@ -68,7 +69,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
             "error": 0,
         }
     assert progress == result["matrices"]
-    assert built == [True]
+    assert phases == ["building the simulator (once per configuration)", "simulating"]
 
 
 def test_several_layers_run_one_after_the_other(tiny_model: Path, simulators: Path) -> None:
@@ -176,7 +177,7 @@ def test_missing_words_end_the_comparison_and_count_as_not_compared(
     x = np.ones((2, 40), dtype=np.int8)
     words = product(NAME, x)
     np.testing.assert_array_equal(words, GoldenProduct(tiny_checkpoint)(NAME, x))
-    assert product.timed_out
+    assert (product.stopped, product.timed_out) == (True, timed_out)
     (matrix,) = product.matrices
     assert (matrix["words_compared"], matrix["words_expected"], matrix["mismatches"]) == (0, 80, 0)
     assert matrix["utilisation"] == 0
