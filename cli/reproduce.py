@@ -76,7 +76,9 @@ def _print(result: "Reproduction") -> None:
                     end_section=number == len(entries) - 1,
                 )
         console.print(table)
-        console.print(f"Not computed: {paper.not_computed}.\n", markup=False, soft_wrap=True)
+        for line in result.reservations(paper):
+            console.print(line, markup=False, soft_wrap=True)
+        console.print()
     for line in summary(result):
         console.print(line, markup=False, soft_wrap=True)
     if result.verdicts["fit"]:

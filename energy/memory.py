@@ -227,7 +227,15 @@ def total_bytes(
 def largest_batch(
     shape: ModelShape, packing: str, *, memory_bytes: float, context: int, kv_bits: int = 16
 ) -> int:
-    """Return the largest batch of sequences of one length that fits a memory; 0 where one does not."""
+    """Return the largest batch of sequences of one length that fits a memory in decoding.
+
+    Prompts may be taken in one after the other, so that a prefill needs no more than its own workspace.
+
+    Returns
+    -------
+    int
+        Sequences; 0 where one does not fit.
+    """
     weights = weight_memory(shape, packing).total
     per_sequence = sequence_bytes(shape, context, kv_bits) + workspace_bytes(shape, 1)
     return max(0, int((memory_bytes - weights) // per_sequence))

@@ -12,6 +12,7 @@ from tritforge.accel.errors import InputError
 from tritforge.energy.published import VERDICTS, Comparison, compare, published_figures
 from tritforge.energy.published_inputs import published_inputs
 from tritforge.energy.technology import Technology
+from tritforge.models.shapes import STATUSES, all_shapes
 
 #: Energy figures that must be exact or within rounding when all papers are compared.
 ENERGY_NEEDED = 63
@@ -127,6 +128,25 @@ class Reproduction:
         """Figures of one paper."""
         return tuple(entry for entry in self.comparisons if entry.figure.paper == paper.key)
 
+    def reservations(self, paper: Paper) -> list[str]:
+        """Say what is not computed for a paper, and which of its figures and shapes were not read in a source.
+
+        Returns
+        -------
+        list of str
+            Sentences; the one about figures and the one about shapes only where there is something to say.
+        """
+        lines = [f"Not computed: {paper.not_computed}."]
+        marks = dict.fromkeys(entry.figure.status for entry in self.of(paper))
+        lines += [f"Figures {STATUSES[mark]}." for mark in marks if mark != "verified"]
+        shapes = all_shapes()
+        names = dict.fromkeys(entry.figure.shape for entry in self.of(paper))
+        for mark in ("secondary", "deduced", "recalled"):
+            found = [name for name in names if name in shapes and shapes[name].status == mark]
+            if found:
+                lines.append(f"Shapes {STATUSES[mark]}: {', '.join(found)}.")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures with plain values, the counts, and the inputs that were taken as given."""
         met, total = self.energies
@@ -137,16 +157,17 @@ class Reproduction:
             "energy": {"met": met, "of": total},
             "unexpected": [entry.figure.title for entry in self.unexpected],
             "inputs": [entry.citation for entry in published_inputs().values()],
-            "not_computed": {paper.key: paper.not_computed for paper in self.papers},
+            "reservations": {paper.key: self.reservations(paper) for paper in self.papers},
         }
 
 
 def describe(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison with the verdict on record, the basis, the status of its source and its note."""
+    """Return a comparison with the verdict on record, its basis, shape and note, and the source's status."""
     figure = comparison.figure
     return comparison.to_dict() | {
         "expected": figure.expected,
         "basis": figure.basis,
+        "shape": figure.shape,
         "status": figure.status,
         "note": figure.note,
     }
@@ -221,7 +242,7 @@ def to_markdown(result: Reproduction) -> str:
                 values = format_values(entry)
                 lines.append(_cells((entry.figure.row, *values, entry.verdict, entry.figure.note)))
             lines.append("")
-        lines += [f"Not computed: {paper.not_computed}.", ""]
+        lines += [*(f"- {line}" for line in result.reservations(paper)), ""]
     lines += ["## Taken as given", ""]
     lines += [f"- {entry.citation}" for entry in published_inputs().values()]
     lines += ["", "## Verdicts", "", *(f"- `{name}`: {meaning}" for name, meaning in VERDICTS.items())]

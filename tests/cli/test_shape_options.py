@@ -1,5 +1,7 @@
 """The options that say which model is meant."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +30,18 @@ def test_without_options_the_default_is_taken() -> None:
 
 def test_a_model_is_taken_by_its_name() -> None:
     assert run("--model", "llama-13b").startswith("LLaMA-13B ")
+
+
+def test_a_model_is_taken_from_its_configuration(tmp_path: Path) -> None:
+    fields = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    assert run("--model", str(tmp_path)) == f"{tmp_path} {2 * (4 * 64 * 64 + 3 * 64 * 128)}\n"
 
 
 def test_numbers_make_a_shape() -> None:

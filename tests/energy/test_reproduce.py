@@ -76,6 +76,23 @@ def test_the_spectra_rows_are_met_in_every_digit(everything: Reproduction) -> No
     assert {entry.verdict for entry in spectra} == {"exact"}
 
 
+def test_what_was_not_read_in_a_source_is_said(everything: Reproduction) -> None:
+    said = {paper.short: everything.reservations(paper)[1:] for paper in PAPERS}
+    figure_3 = ", ".join(f"bitnet-b1.58-figure3-{size}" for size in ("7B", "13B", "70B", "1.3B", "3B"))
+    assert said == {
+        "b1.58": [f"Shapes deduced from published figures that it reproduces: {figure_3}."],
+        "bitnet-v1": [],
+        "2b4t": [
+            "Figures read in a secondary copy.",
+            (
+                "Shapes recalled, not read in a source: LLaMA 3.2 1B, Gemma-3 1B, Qwen2.5 1.5B, SmolLM2 1.7B, "
+                "MiniCPM 2B."
+            ),
+        ],
+        "spectra": [],
+    }
+
+
 def test_a_recalled_shape_enters_with_its_mark() -> None:
     assert {figure.status for figure in published_figures() if figure.paper == "arXiv:2504.12285"} == {
         "secondary"
