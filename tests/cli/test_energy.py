@@ -152,3 +152,186 @@ def test_help_needs_none_of_the_slow_packages() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "--context" in done.stdout
+
+
+def test_the_hardware_accounting_prints_parts_steps_and_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--model", "BitNet-b1.58-2B-4T", "--accounting", "hardware") == 0
+    out = capsys.readouterr().out
+    assert "microsoft/bitnet-b1.58-2B-4T: prefill of 512 tokens at 7 nm, hardware accounting" in out
+    assert "64 lanes x 8 rows x 16 tokens, weights i2, LPDDR4, attention fp16, KV 16 bits" in out
+    assert "DRAM: weights" in out
+    assert "71.43x" in out
+    assert "1.382 J (1.344 to 2.412)" in out
+    assert "INT8 over ternary: 3.39x (3.11 to 3.63)" in out
+    assert "The hardware accounting leaves out:" in out
+
+
+def test_an_option_of_the_hardware_accounting_chooses_it(tmp_path: Path) -> None:
+    path = tmp_path / "energy.json"
+    arguments = [
+        "--model",
+        "BitNet-b1.58-2B-4T",
+        "--phase",
+        "decode",
+        "--context",
+        "2048",
+        "--batch",
+        "4",
+        "--config",
+        "wide",
+        "--packing",
+        "s5",
+        "--attention",
+        "int8",
+        "--kv-bits",
+        "4",
+        "--dram",
+        "HBM2",
+        "--node",
+        "45nm",
+        "--wire-mm",
+        "2",
+        "--zero-weights",
+        "0.3",
+        "--zero-acts",
+        "0.25",
+    ]
+    assert run(*arguments, "--json", str(path)) == 0
+    document = read(path)
+    labels = [document[key] for key in ("accounting", "node", "phase", "context", "batch")]
+    assert labels == ["hardware", "45nm", "decode", 2048, 4]
+    options = document["options"]
+    assert options["config"]["lanes"] == 256
+    assert [options[key] for key in ("packing", "attention", "kv_bits", "dram")] == ["s5", "int8", 4, "HBM2"]
+    assert [options[key] for key in ("zero_weights", "zero_acts", "wire_mm")] == [0.3, 0.25, 2.0]
+    assert document["energy_j"] == pytest.approx(sum(part["energy_j"] for part in document["components"]))
+    assert document["low_j"] < document["energy_j"] < document["high_j"]
+    assert set(document["baselines"]) == set(document["ratios"]) == {"fp16", "int8"}
+
+
+def test_both_accountings_come_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "energy.json"
+    assert run("--model", "LLaMA-7B", "--accounting", "all", "--json", str(path)) == 0
+    document = read(path)
+    assert [report["accounting"] for report in document["reports"]] == ["paper", "hardware"]
+    assert document["accounting"] == "paper"
+    assert {key: document[key] for key in document["reports"][0]} == document["reports"][0]
+
+
+def test_without_a_causal_mask_attention_costs_more(tmp_path: Path) -> None:
+    energies = []
+    for flag in ("--causal", "--no-causal"):
+        assert run("--model", "LLaMA-7B", flag, "--json", str(tmp_path / "energy.json")) == 0
+        energies.append(read(tmp_path / "energy.json")["energy_j"])
+    assert energies[0] < energies[1]
+
+
+def test_a_cell_is_explained_on_every_side_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--model", "BitNet-b1.58-2B-4T", "--accounting", "all", "--explain", "matrices/int9.add") == 0
+    out = capsys.readouterr().out
+    assert out.count("hardware accounting") == 1
+    assert "row 7nm/int9.add = 0.00795833 (0.007875 to 0.0084375) pJ/op, derived" in out
+    assert run("--model", "BitNet-b1.58-2B-4T", "--accounting", "all", "--explain", "attention/fp16.mul") == 0
+    out = capsys.readouterr().out
+    assert out.count(" accounting\n") == 5
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [
+        ("md", "## microsoft/bitnet-b1.58-2B-4T: hardware accounting"),
+        ("csv", "model,accounting,arithmetic,node,phase,context,batch,component,operation,count,unit"),
+        ("json", '{\n  "tritforge"'),
+        ("html", "<!DOCTYPE html>"),
+    ],
+)
+def test_the_output_takes_other_forms(
+    form: str, start: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"energy.{form}"
+    arguments = ("--model", "BitNet-b1.58-2B-4T", "--accounting", "hardware", "--format", form)
+    assert run(*arguments, "-o", str(path)) == 0
+    assert capsys.readouterr().out == ""
+    assert path.read_text(encoding="utf-8").startswith(start)
+    if form != "html":
+        assert run(*arguments) == 0
+        assert capsys.readouterr().out == path.read_text(encoding="utf-8")
+
+
+def test_a_shape_can_be_given_by_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = (
+        "--hidden-size 64 --layers 2 --heads 4 --intermediate-size 128 --vocab-size 100 --accounting hardware"
+    )
+    assert run(*flags.split()) == 0
+    assert "hardware accounting" in capsys.readouterr().out
+
+
+def test_zeros_are_measured_in_a_checkpoint(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    tiny_checkpoint.save(tmp_path / "model.safetensors")
+    shares = [{"m": 1, "k": 1, "zero_activations": 0.5}]
+    (tmp_path / "metrics.json").write_text(json.dumps({"matrices": shares}))
+    path = tmp_path / "energy.json"
+    measured = ("--zero-weights", "measured", "--zero-acts", "measured")
+    assert run("--model", str(tmp_path), *measured, "--json", str(path)) == 0
+    options = read(path)["options"]
+    assert 0.1 < options["zero_weights"] < 0.6
+    assert options["zero_acts"] == 0.5
+    acts = ("--zero-acts", str(tmp_path / "metrics.json"))
+    assert run("--model", "LLaMA-7B", *acts, "--json", str(path)) == 0
+    assert read(path)["options"]["zero_acts"] == 0.5
+
+
+def test_a_table_of_ones_own_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = Path(published.__file__).parent / "data" / "technology.csv"
+    table = tmp_path / "own.csv"
+    table.write_text(source.read_text().replace("7nm,fp16.mul,0.34,0.34,0.34", "7nm,fp16.mul,0.34,0.3,0.4"))
+    path = tmp_path / "energy.json"
+    assert run("--model", "LLaMA-7B", "--technology", str(table), "--json", str(path)) == 0
+    document = read(path)
+    assert document["baseline"]["low_j"] < document["baseline"]["energy_j"] < document["baseline"]["high_j"]
+    assert "0.34 (0.3 to 0.4) pJ/op" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--accounting", "paper", "--phase", "decode"),
+            "tritforge: --accounting paper has no --phase; leave it out, or take hardware",
+        ),
+        (
+            ("-o", "x.txt"),
+            "tritforge: --output needs a form that is no table; give --format md, csv, json or html",
+        ),
+        (
+            ("--explain", "nothing"),
+            "tritforge: 'nothing' is no cell of the paper accounting with ternary matrices",
+        ),
+        (("--node", "3nm"), "tritforge: technology.csv has no node '3nm'; it has 45nm, 7nm"),
+        (("--dram", "core"), "tritforge: technology.csv has no operation 'dram.core' at 7nm; it has "),
+        (("--config", "huge"), "tritforge: no preset and no readable file 'huge'; the presets are "),
+        (
+            ("--zero-weights", "many"),
+            "tritforge: zero_weights is 'many'; a share from 0 to 1 or 'measured' is",
+        ),
+        (
+            ("--zero-weights", "measured"),
+            "tritforge: unknown model 'LLaMA-7B': it is neither a shipped model",
+        ),
+        (("--zero-acts", "2"), "tritforge: zero_acts is 2.0; a share from 0 to 1 is needed"),
+        (("--wire-mm", "nan"), "tritforge: wire_mm is nan; a length of 0 mm or more is needed"),
+        (("--attention", "int8", "--kv-bits", "16"), "tritforge: kv_bits is 16 with attention in int8"),
+        (
+            ("--technology", "/dev/null/x"),
+            "tritforge: cannot read /dev/null/x: Not a directory; give a technology",
+        ),
+    ],
+)
+def test_a_wrong_choice_gives_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--model", "LLaMA-7B", *arguments) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(message)
+    assert error.count("\n") == 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.accounting import EnergyResult, paper_energy, price, ratio
+from tritforge.energy.accounting import ComponentEnergy, EnergyResult, paper_energy, price, ratio, ratio_of
 from tritforge.energy.counts import ComponentCount
 from tritforge.energy.interval import Interval
 from tritforge.energy.technology import Technology, TechnologyRow, default_technology
@@ -155,6 +155,52 @@ def test_a_ratio_is_evaluated_at_the_corners_of_its_rows(
     assert found.high == pytest.approx(max(inside), rel=1e-9)
     assert found.low >= fp16.energy.low / ternary.energy.high * (1 - 1e-9)
     assert found.high <= fp16.energy.high / ternary.energy.low * (1 + 1e-9)
+
+
+costs = st.floats(0.001, 10)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.tuples(costs, costs, costs)),
+        min_size=1,
+        max_size=7,
+    )
+)
+def test_sorted_corners_find_the_extremes_of_all_corners(
+    rows: list[tuple[int, int, tuple[float, float, float]]],
+) -> None:
+    """n + 1 corners suffice: no other of the 2**n is beyond."""
+    # One row that is below alone keeps the ratio defined.
+    listed = [(0, 1, (1.0, 1.0, 1.0)), *rows]
+    priced = [
+        TechnologyRow(
+            node="7nm",
+            operation=f"op{number}",
+            cost=Interval(**dict(zip(("low", "value", "high"), sorted(ends), strict=True))),
+            unit="pJ/op",
+            source="made for a test",
+            obtained="derived",
+            status="verified",
+        )
+        for number, (_, _, ends) in enumerate(listed)
+    ]
+    counts = ([a for a, _, _ in listed], [b for _, b, _ in listed])
+    above, below = (
+        [
+            ComponentEnergy(component="part", count=count, row=row)
+            for count, row in zip(side, priced, strict=True)
+        ]
+        for side in counts
+    )
+    found = ratio_of(above, below, name="made for a test")
+    corners = [
+        sum(a * cost for (a, _, _), cost in zip(listed, corner, strict=True))
+        / sum(b * cost for (_, b, _), cost in zip(listed, corner, strict=True))
+        for corner in product(*((row.cost.low, row.cost.high) for row in priced))
+    ]
+    assert found.low == pytest.approx(min(corners), rel=1e-9)
+    assert found.high == pytest.approx(max(corners), rel=1e-9)
 
 
 def test_a_ratio_to_itself_is_one_however_wide_the_rows() -> None:
