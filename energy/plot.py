@@ -12,6 +12,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
+from tritforge.energy.plot_style import style
 from tritforge.energy.published import PublishedFigure, figure_3
 from tritforge.energy.report import ModelReport, report_model
 from tritforge.models.shapes import ModelShape, find_shape
@@ -56,14 +57,14 @@ def _saving(axes: Axes, report: ModelReport, name: str) -> None:
 
 def _curves(axes: Axes, reports: Sequence[ModelReport]) -> None:
     sizes = [report.shape.linear_parameters for report in reports]
-    for arithmetic, style in _STYLES.items():
+    for arithmetic, look in _STYLES.items():
         axes.plot(
             sizes,
             [getattr(report, arithmetic).energy.value for report in reports],
-            color=style["color"],
-            linestyle=style["linestyle"],
+            color=look["color"],
+            linestyle=look["linestyle"],
             linewidth=1.6,
-            marker=style["marker"],
+            marker=look["marker"],
             markersize=4,
             label=f"{_LABELS[arithmetic]}, computed",
         )
@@ -72,7 +73,7 @@ def _curves(axes: Axes, reports: Sequence[ModelReport]) -> None:
 
 
 def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
-    for arithmetic, style in _STYLES.items():
+    for arithmetic, look in _STYLES.items():
         there = [figure for figure in figures if figure.quantity == f"{arithmetic}_energy"]
         if not there:
             continue
@@ -80,7 +81,7 @@ def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
             [find_shape(figure.shape).linear_parameters for figure in there],
             [figure.value for figure in there],
             linestyle="none",
-            marker=style["marker"],
+            marker=look["marker"],
             markersize=10,
             markerfacecolor="none",
             markeredgecolor=mpl.rcParams["text.color"],
@@ -91,14 +92,14 @@ def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
 
 def _extra(axes: Axes, report: ModelReport) -> None:
     """One model more, with a marker of its own."""
-    for arithmetic, style in _STYLES.items():
+    for arithmetic, look in _STYLES.items():
         axes.plot(
             [report.shape.linear_parameters],
             [getattr(report, arithmetic).energy.value],
             linestyle="none",
             marker="*",
             markersize=11,
-            markerfacecolor=style["color"],
+            markerfacecolor=look["color"],
             markeredgecolor=mpl.rcParams["text.color"],
             markeredgewidth=0.6,
         )
@@ -161,7 +162,7 @@ def draw_energy(*, context: int = 512, node: str = "7nm", extra: ModelShape | No
     )
     axes.grid(which="major", axis="y", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left", handlelength=3)
     return figure
 
 
@@ -200,4 +201,5 @@ def plot_energy(
 ) -> None:
     """Draw energy against model size as `draw_energy` does, and write it as `save_figure` does."""
     check_suffix(path)
-    save_figure(draw_energy(context=context, node=node, extra=extra), path)
+    with style(dark=False):
+        save_figure(draw_energy(context=context, node=node, extra=extra), path)

@@ -79,21 +79,24 @@ def _bars(axes: Axes, report: ModelReport) -> None:
 
 def draw_steps(steps: Sequence[Step]) -> Figure:
     """Draw how the ratio of FP16 to ternary changes with what is counted, a bar a step, from top to bottom."""
-    figure = new_figure(7.2, 0.42 * len(steps) + 0.9)
+    # The first bar is whole, those of the steps hang between two ratios, and the last is whole again.
+    ratios = [step.ratio for step in steps] + [steps[-1].ratio]
+    names = ["one operation", *(f"+ {step.name}" for step in steps[1:]), "whole system"]
+    figure = new_figure(7.2, 0.42 * len(names) + 0.9)
     axes = figure.add_subplot()
-    before = steps[0].ratio.value
-    for place, step in enumerate(steps):
-        now = step.ratio
-        ends = place in {0, len(steps) - 1}
-        falls = now.value < before
-        color = LOOKS["ternary"].color if ends else (LOOKS["fp16"].color if falls else LOOKS["int8"].color)
-        left, right = (0.0, now.value) if ends else (min(before, now.value), max(before, now.value))
-        hatch = "" if ends else ("//" if falls else "xx")
+    ink = axes.xaxis.label.get_color()
+    for place, now in enumerate(ratios):
+        before = ratios[max(place - 1, 0)].value
+        if place in {0, len(names) - 1}:
+            left, right, color, hatch = 0.0, now.value, LOOKS["ternary"].color, ""
+        else:
+            left, right = sorted((before, now.value))
+            falls = now.value < before
+            color, hatch = (LOOKS["fp16"].color, "//") if falls else (LOOKS["int8"].color, "xx")
         axes.barh(
             place, max(right - left, 0.15), left=left, height=0.62, color=color, hatch=hatch, linewidth=0
         )
-        ink = axes.xaxis.label.get_color()
-        if not ends:
+        if place:
             axes.plot([before, before], [place - 1, place], color=ink, linewidth=0.6, linestyle=":")
         if now.low < now.high:
             axes.errorbar(
@@ -113,11 +116,9 @@ def draw_steps(steps: Sequence[Step]) -> Figure:
             va="center",
             fontsize=9,
         )
-        before = now.value
-    names = ["one operation", *(f"+ {step.name}" for step in steps[1:])]
-    axes.set_yticks(range(len(steps)), names)
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlim(0, steps[0].ratio.value * 1.12)
+    axes.set_xlim(0, max(interval.high for interval in ratios) * 1.12)
     axes.set_xlabel("energy in FP16 over energy with ternary matrices, of all that is counted so far")
     tidy(axes, grid="x")
     return figure
@@ -184,7 +185,7 @@ def draw_contexts(
         axes.set_xlabel("context, tokens")
         tidy(axes)
     panels[0].set_ylabel("tokens a joule" if inverse else "energy of a token")
-    panels[0].legend(frameon=False, fontsize=8.5)
+    panels[0].legend(frameon=False, fontsize=8.5, handlelength=3)
     return figure
 
 

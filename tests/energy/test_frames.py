@@ -3,8 +3,10 @@
 import pytest
 
 from tritforge.energy.accounting import paper_energy
-from tritforge.energy.frames import components_frame, figures_frame, totals_frame
+from tritforge.energy.frames import components_frame, figures_frame, sweep_frame, totals_frame
+from tritforge.energy.hardware import hardware_energy
 from tritforge.energy.published import compare, figure_3
+from tritforge.energy.scenario import Scenario
 from tritforge.models.shapes import find_shape
 
 RESULTS = [
@@ -49,3 +51,26 @@ def test_figures_have_one_row_each_and_their_verdict() -> None:
         "verdict",
         "source",
     ]
+
+
+def test_a_sweep_has_a_row_for_every_shape_phase_context_and_arithmetic() -> None:
+    shapes = [find_shape("LLaMA-7B"), find_shape("microsoft/bitnet-b1.58-2B-4T")]
+    frame = sweep_frame(shapes, [128, 512], scenario=Scenario(batch=2, dram="HBM2"))
+    assert len(frame) == 2 * 2 * 2 * 3
+    assert list(frame["phase"].unique()) == ["prefill", "decode"]
+    assert (frame["low_j"] <= frame["energy_j"]).all()
+    one = frame[(frame["model"] == "LLaMA-7B") & (frame["context"] == 512) & (frame["arithmetic"] == "int8")]
+    prefill, decode = one.to_dict("records")
+    scenario = Scenario(batch=2, dram="HBM2")
+    expected = hardware_energy(shapes[0], scenario, arithmetic="int8")
+    assert prefill["energy_j"] == expected.energy.value
+    assert prefill["joules_per_token"] == pytest.approx(expected.energy.value / 1024)
+    assert decode["tokens_per_joule"] == pytest.approx(2 / decode["energy_j"])
+
+
+def test_components_of_the_hardware_accounting_have_their_units() -> None:
+    frame = components_frame([hardware_energy(find_shape("LLaMA-7B"), Scenario())])
+    assert set(frame["unit"]) == {"operations", "bits", "bit mm"}
+    assert frame["share"].sum() == pytest.approx(1)
+    units = dict(zip(frame["operation"], frame["unit"], strict=True))
+    assert (units["dram.LPDDR4"], units["wire"], units["int9.add"]) == ("bits", "bit mm", "operations")

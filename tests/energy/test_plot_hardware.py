@@ -32,8 +32,12 @@ def test_bars_are_as_high_as_the_energy_of_a_token(reports: tuple[ModelReport, M
 def test_steps_are_labelled_with_their_ratios(reports: tuple[ModelReport, ModelReport]) -> None:
     steps = ratio_steps(reports[0])
     (axes,) = draw_steps(steps).axes
-    assert [text.get_text() for text in axes.texts] == [f"{step.ratio.value:.1f}×" for step in steps]
-    assert len(axes.get_yticklabels()) == len(steps)
+    labels = [f"{step.ratio.value:.1f}×" for step in steps]
+    assert [text.get_text() for text in axes.texts] == [*labels, labels[-1]]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[0] == "one operation"
+    assert names[1:-1] == [f"+ {step.name}" for step in steps[1:]]
+    assert names[-1] == "whole system"
 
 
 @pytest.mark.parametrize("inverse", [False, True])
