@@ -61,7 +61,10 @@ AdamW for embedding and norms ({recipe["vector_rate"]});
 {recipe["warmup"]} steps of warm-up, then a linear fall. At half time the learning
 rate drops to {recipe["second_stage"]} of itself and the weight decay of the matrices,
 {recipe["weight_decay"]}, ends. Straight-through gradients through absmean weights and per-token absmax INT8
-activations. Train it again:
+activations. Training products run in bfloat16 with float32 sums where the processor has a unit for it, which
+leaves the ternary model's integer codes exact; both models are evaluated in float32. The rates were chosen on short
+runs of the ternary model, and the twin takes them as they are: it shows what the same recipe gives without
+quantisation, not the best that full precision can do. Train it again:
 
     {train} --output build/train/ternary
     {train} --twin --output build/train/twin
