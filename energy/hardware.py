@@ -100,7 +100,7 @@ def count_hardware(
     tokens, layers, h = scenario.tokens, shape.num_hidden_layers, shape.hidden_size
     _count_matrices(tally, shape, scenario, rows, memory)
     if rows.quantised:
-        _count_scaling(tally, shape, scenario, memory)
+        _count_scaling(tally, shape, scenario, memory, rows.act_bits)
     if shape.mixer == "attention":
         count_attention(tally, shape, scenario, memory)
     else:
@@ -146,7 +146,7 @@ def _count_matrices(tally: Tally, shape: ModelShape, scenario: Scenario, rows: D
         )
 
 
-def _count_scaling(tally: Tally, shape: ModelShape, scenario: Scenario, memory: str) -> None:
+def _count_scaling(tally: Tally, shape: ModelShape, scenario: Scenario, memory: str, bits: int) -> None:
     positions = shape.num_hidden_layers * scenario.tokens
     # Inputs by what they are the input of: q, k and v (or the gates) share one, gate and up another.
     shared: dict[tuple[str, int], int] = {}
@@ -158,7 +158,8 @@ def _count_scaling(tally: Tally, shape: ModelShape, scenario: Scenario, memory: 
         vectors = linear.active if last or scenario.requantise else 1
         shared[group, linear.inputs] = shared.get((group, linear.inputs), 0) + vectors * again
     for (group, n), vectors in shared.items():
-        count_quantise(tally, memory, positions * vectors, n, f"L N x {vectors} for {group}, n = {n}")
+        what = f"L N x {vectors} for {group}, n = {n}"
+        count_quantise(tally, memory, positions * vectors, n, what, bits=bits)
     outputs = sum(linear.active * linear.outputs for linear in shape.linears)
     matrices = sum(linear.active for linear in shape.linears)
     tally.add("dequantisation", "fp16.mul", positions * matrices, "L N matrices: product of the scales")
@@ -212,6 +213,10 @@ def notes(shape: ModelShape, scenario: Scenario) -> tuple[str, ...]:
         )
     if shape.weights != "ternary":
         found.append(f"the model's weights are {shape.weights}; the same shape is counted with ternary ones")
+    if scenario.config.datapath != "tree":
+        found.append(
+            f"the datapath is {scenario.config.datapath}; its additions are counted as those of the tree"
+        )
     jobs = -(-max(linear.inputs for linear in shape.linears) // scenario.config.k_max)
     if jobs > 1:
         found.append(

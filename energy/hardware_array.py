@@ -140,7 +140,7 @@ def ternary_datapath(
         weight_bits=weight_bits,
         register_bits=2,
         act_bits=config.act_container_bits,
-        biased=True,
+        biased=config.negation == "bias",
         quantised=True,
         zero_products=zero_products,
     )

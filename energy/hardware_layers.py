@@ -49,16 +49,22 @@ def activation_name(shape: ModelShape) -> tuple[str, str | None]:
 
 
 def count_quantise(
-    tally: Tally, memory: str, vectors: int, n: int, symbols: str, *, component: str = "quantisation"
+    tally: Tally,
+    memory: str,
+    vectors: int,
+    n: int,
+    symbols: str,
+    *,
+    component: str = "quantisation",
+    bits: int = 8,
 ) -> None:
-    """Count the quantisation of vectors of n numbers: largest magnitude, scale, product, rounding."""
+    """Count the quantisation of vectors of n numbers to codes: largest magnitude, scale, product, rounding."""
     tally.add(component, "fp16.max", vectors * n, f"{symbols}: n - 1 to the peak, 1 to its floor")
     tally.add(component, "fp16.div", vectors, f"{symbols}: reciprocal of the peak")
     tally.add(component, "fp16.mul", vectors * (n + 1), f"{symbols}: scale, and n products")
     tally.add(component, "fp16.convert", vectors * n, f"{symbols}: n roundings")
-    tally.add(
-        "activations", memory, vectors * n * (2 * FLOAT_BITS + 8), f"{symbols}: two reads of 16, a write of 8"
-    )
+    moved = vectors * n * (2 * FLOAT_BITS + bits)
+    tally.add("activations", memory, moved, f"{symbols}: two reads of 16, a write of {bits}")
 
 
 def count_dequantise(tally: Tally, vectors: int, n: int, symbols: str) -> None:

@@ -38,7 +38,8 @@ class Scenario:
     causal
         A position sees those before it and itself; otherwise it sees all.
     packing
-        How ternary weights lie in memory: ``i2`` (2 bits), ``s5`` (5/3), ``s8`` (8/5), ``ideal``.
+        How ternary weights lie in memory: ``i2`` (2 bits), ``s5`` (5/3), ``s8`` (8/5), ``ideal``; that of the
+        configuration unless given.
     attention
         Products in attention: ``fp16``, or ``int8`` with exact sums.
     kv_bits
@@ -68,7 +69,7 @@ class Scenario:
     context: int = 512
     batch: int = 1
     causal: bool = True
-    packing: str = "i2"
+    packing: str = ""
     attention: str = "fp16"
     kv_bits: int | None = None
     dram: str = "LPDDR4"
@@ -79,6 +80,8 @@ class Scenario:
     requantise: bool = False
 
     def __post_init__(self) -> None:
+        if not self.packing:
+            object.__setattr__(self, "packing", self.config.packing)
         for name, allowed in (
             ("phase", PHASES),
             ("packing", tuple(PACKINGS)),
