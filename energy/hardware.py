@@ -204,6 +204,10 @@ def _count_head(tally: Tally, shape: ModelShape, scenario: Scenario, rows: Datap
 def notes(shape: ModelShape, scenario: Scenario) -> tuple[str, ...]:
     """Say what was assumed where the shape does not say, and what could not be counted."""
     found = [activation_name(shape)[1]]
+    if shape.max_position_embeddings and scenario.context > shape.max_position_embeddings:
+        found.append(
+            f"the context of {scenario.context} exceeds the model's {shape.max_position_embeddings} positions"
+        )
     if shape.vocab_size is None:
         found.append("vocab_size is unknown; LM head and embedding are not counted")
     if shape.act_bits and scenario.config.act_bits not in shape.act_bits:

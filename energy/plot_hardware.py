@@ -18,7 +18,7 @@ from tritforge.energy.technology import Technology
 from tritforge.models.shapes import ModelShape
 
 #: Contexts of a sweep.
-CONTEXTS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+CONTEXTS = tuple(1 << power for power in range(5, 16))
 
 
 def draw_breakdown(reports: Sequence[ModelReport]) -> Figure:
@@ -124,6 +124,12 @@ def draw_steps(steps: Sequence[Step]) -> Figure:
     return figure
 
 
+def contexts_of(shape: ModelShape) -> tuple[int, ...]:
+    """Return the contexts of `CONTEXTS` that a model has positions for; all where the shape does not say."""
+    limit = shape.max_position_embeddings or CONTEXTS[-1]
+    return tuple(context for context in CONTEXTS if context <= limit) or CONTEXTS[:1]
+
+
 def draw_contexts(
     shape: ModelShape,
     scenario: Scenario,
@@ -141,6 +147,7 @@ def draw_contexts(
     inverse
         Tokens a joule instead.
     """
+    contexts = contexts_of(shape)
     figure = new_figure(7.2, 3.6)
     panels = figure.subplots(1, len(PHASES), sharey=True)
     for axes, phase in zip(panels, PHASES, strict=True):
@@ -154,14 +161,14 @@ def draw_contexts(
                     node=node,
                     technology=technology,
                 ).per_token
-                for context in CONTEXTS
+                for context in contexts
             ]
             low, value, high = (
                 [1 / getattr(cost, end) if inverse else getattr(cost, end) for cost in costs]
                 for end in ("low", "value", "high")
             )
             axes.plot(
-                CONTEXTS,
+                contexts,
                 value,
                 color=look.color,
                 linestyle=look.linestyle,
@@ -170,10 +177,10 @@ def draw_contexts(
                 linewidth=1.6,
                 label=look.label,
             )
-            axes.fill_between(CONTEXTS, low, high, color=look.color, alpha=0.15, linewidth=0)
+            axes.fill_between(contexts, low, high, color=look.color, alpha=0.15, linewidth=0)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(CONTEXTS[::2]))
+        axes.xaxis.set_major_locator(FixedLocator(contexts[::2]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value / 1024:g}k" if value >= 1024 else f"{value:g}")

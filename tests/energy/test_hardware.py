@@ -311,6 +311,9 @@ def test_a_ternary_lm_head_runs_on_the_array() -> None:
 
 def test_what_a_shape_does_not_say_is_noted() -> None:
     assert hardware_energy(BITNET, Scenario()).notes == ()
+    assert hardware_energy(BITNET, Scenario(context=4097)).notes == (
+        "the context of 4097 exceeds the model's 4096 positions",
+    )
     figure = hardware_energy(find_shape("bitnet-b1.58-figure3-3B"), Scenario())
     assert figure.notes[:2] == (
         "hidden_act is unknown; gelu is counted",

@@ -1,9 +1,18 @@
 """Plots of the hardware accounting: what they draw, read back from the figures."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.colors import to_rgb
 
-from tritforge.energy.plot_hardware import CONTEXTS, describe, draw_breakdown, draw_contexts, draw_steps
+from tritforge.energy.plot_hardware import (
+    CONTEXTS,
+    contexts_of,
+    describe,
+    draw_breakdown,
+    draw_contexts,
+    draw_steps,
+)
 from tritforge.energy.plot_style import GROUP_LOOKS, LOOKS, inline_svg, style
 from tritforge.energy.report import ModelReport, format_joules, report_hardware
 from tritforge.energy.scenario import Scenario
@@ -48,8 +57,14 @@ def test_contexts_are_drawn_for_every_arithmetic_in_both_phases(inverse: bool) -
             LOOKS[kind].label for kind in ("ternary", "fp16", "int8")
         ]
         ternary, fp16, _ = (list(map(float, line.get_ydata())) for line in axes.lines)  # type: ignore[arg-type]
-        assert len(ternary) == len(CONTEXTS)
+        assert len(ternary) == len(contexts_of(BITNET)) == 8
         assert all((a > b) == inverse for a, b in zip(ternary, fp16, strict=True))
+
+
+def test_a_sweep_ends_with_the_positions_of_the_model() -> None:
+    assert contexts_of(BITNET)[-1] == BITNET.max_position_embeddings == 4096
+    assert contexts_of(find_shape("bitnet-b1.58-figure3-3B")) == CONTEXTS
+    assert contexts_of(replace(BITNET, max_position_embeddings=8)) == CONTEXTS[:1]
 
 
 def test_looks_differ_in_more_than_the_hue() -> None:
