@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl cli
 
-.PHONY: help demo test test-slow test-external lint format coverage clean
+.PHONY: help demo test test-slow test-external lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-dev  ## Check style, formatting and types.
 format: $(VENV)/.installed-dev  ## Format the sources.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: $(VENV)/.installed  ## Run the benchmarks of the models; each prints its figure.
+	$(BIN)/python benchmarks/bench_energy.py
 
 coverage: $(VENV)/.installed-dev  ## Run the test suite with branch coverage.
 	$(BIN)/coverage run -m pytest -m "not slow and not external"

@@ -210,6 +210,7 @@ def cosimulate(
     SimulationError
         It did not get to its end.
     """
+    from tritforge.rtl.tools import verilator_environment
     from tritforge.rtl.verilog import generate
 
     def say(phase: str) -> None:
@@ -218,6 +219,7 @@ def cosimulate(
 
     checkpoint = load_model(task.model)
     task.check(checkpoint, held_out_text(task.model), config)
+    verilator_environment()  # a missing tool ends the work before it says that it has begun
     generated = generate(config, name=CORE_NAME, core=core)
     say("building the simulator (once per configuration)")
     folder = build(generated, cache, trace=trace is not None)
