@@ -57,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = cli.main(arguments, prog_name="tritforge", standalone_mode=False)
     except click.exceptions.Exit as leave:
         status = leave.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        status = error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "tritforge"
+        click.echo(f"tritforge: {error.format_message()} See {command} --help.", err=True)
         status = error.exit_code
     except InputError as error:
         click.echo(f"tritforge: {error}", err=True)

@@ -55,14 +55,24 @@ def test_an_unknown_command_is_bad_input(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as end:
         module.main(["frobnicate"])
     assert end.value.code == 2
-    assert "No such command 'frobnicate'" in capsys.readouterr().err
+    assert capsys.readouterr().err == "tritforge: No such command 'frobnicate'. See tritforge --help.\n"
 
 
 def test_an_unknown_option_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         module.main(["verilog", "--frobnicate"])
     assert end.value.code == 2
-    assert "No such option" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("tritforge: No such option")
+    assert error.endswith(" See tritforge verilog --help.\n")
+    assert error.count("\n") == 1
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main([])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("Usage: tritforge [OPTIONS] COMMAND")
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
