@@ -1,6 +1,5 @@
 """Devices that models run on, each given by three numbers: bandwidth, arithmetic rate and memory."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -8,9 +7,12 @@ from math import isfinite
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
+from tritforge.energy.records import read_number, read_records
 
 #: Whether the numbers were read in their source, in a secondary copy, are recalled or were typed in.
 STATUSES = ("verified", "secondary", "recalled", "typed")
+
+_NUMBERS = ("bandwidth_gbs", "rate_tops", "memory_gb")
 
 #: Source of a device that somebody typed.
 TYPED = "numbers given by the user"
@@ -48,7 +50,7 @@ class Device:
     note: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("bandwidth_gbs", "rate_tops", "memory_gb"):
+        for field in _NUMBERS:
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InputError(f"device {self.name!r}: {field} is {value!r}; a number above 0 is needed")
@@ -75,23 +77,12 @@ def read_devices(path: Path) -> dict[str, Device]:
     InputError
         The file cannot be read, or a device is wrong or there twice.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            records = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a file of devices") from error
-    columns = tuple(Device.__dataclass_fields__)
     devices: dict[str, Device] = {}
-    for number, record in enumerate(records, 1):
-        where = f"{path.name} device {number}"
-        if tuple(record) != columns or None in record.values():
-            raise InputError(f"{where} must have the fields {', '.join(columns)}")
-        numbers: dict[str, float] = {}
-        for field in ("bandwidth_gbs", "rate_tops", "memory_gb"):
-            try:
-                numbers[field] = float(record[field])
-            except ValueError as error:
-                raise InputError(f"{where}: {field} is {record[field]!r}; a number is needed") from error
+    for where, record in read_records(path, "device", tuple(Device.__dataclass_fields__)):
+        try:
+            numbers = {field: read_number(record, field) for field in _NUMBERS}
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
         device = Device(**{**record, **numbers})  # type: ignore[arg-type]
         if device.name in devices:
             raise InputError(f"{where}: {device.name!r} is there twice; keep one")

@@ -1,6 +1,5 @@
 """Published figures that the model computes, and how close it comes to each."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
@@ -11,6 +10,7 @@ from typing import Any
 from tritforge.accel.errors import InputError
 from tritforge.energy.published_inputs import given
 from tritforge.energy.quantities import ENERGY_QUANTITIES, QUANTITIES
+from tritforge.energy.records import read_records
 from tritforge.energy.technology import Technology, default_technology
 
 #: Relative error within which a point read off a printed curve is met.
@@ -219,23 +219,15 @@ def read_figures(path: Path) -> tuple[PublishedFigure, ...]:
     InputError
         The file cannot be read, or a figure is wrong or there twice.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            records = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a file of figures") from error
-    columns = set(PublishedFigure.__dataclass_fields__)
     figures: dict[tuple[str, str, str], PublishedFigure] = {}
-    for number, record in enumerate(records, 1):
-        if set(record) != columns or None in record.values():
-            raise InputError(f"{path.name} figure {number} must have the fields {', '.join(sorted(columns))}")
+    for where, record in read_records(path, "figure", frozenset(PublishedFigure.__dataclass_fields__)):
         try:
             figure = _figure(record)
         except InputError as error:
-            raise InputError(f"{path.name} figure {number}: {error}") from error
+            raise InputError(f"{where}: {error}") from error
         key = (figure.paper, figure.figure, figure.row)
         if key in figures:
-            raise InputError(f"{path.name} figure {number}: {' '.join(key)} is there twice; keep one")
+            raise InputError(f"{where}: {' '.join(key)} is there twice; keep one")
         figures[key] = figure
     return tuple(figures.values())
 

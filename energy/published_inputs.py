@@ -1,11 +1,11 @@
 """Numbers that the comparison with published figures takes as given: read, fitted or assumed, each said so."""
 
-import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
+from tritforge.energy.records import read_number, read_records
 
 #: How a number was come by.
 OBTAINED = ("published", "derived", "fitted", "assumed")
@@ -70,21 +70,12 @@ def read_inputs(path: Path) -> dict[str, PublishedInput]:
     InputError
         The file cannot be read, or an input is wrong or there twice.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            records = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a file of inputs") from error
-    columns = tuple(PublishedInput.__dataclass_fields__)
     inputs: dict[str, PublishedInput] = {}
-    for number, record in enumerate(records, 1):
-        where = f"{path.name} input {number}"
-        if tuple(record) != columns or None in record.values():
-            raise InputError(f"{where} must have the fields {', '.join(columns)}")
+    for where, record in read_records(path, "input", tuple(PublishedInput.__dataclass_fields__)):
         try:
-            value = float(record["value"])
-        except ValueError as error:
-            raise InputError(f"{where}: value is {record['value']!r}; a number is needed") from error
+            value = read_number(record, "value")
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
         entry = PublishedInput(**{**record, "value": value})  # type: ignore[arg-type]
         if entry.key in inputs:
             raise InputError(f"{where}: {entry.key!r} is there twice; keep one")

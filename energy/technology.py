@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tritforge.accel.errors import InputError
 from tritforge.energy.interval import Interval
+from tritforge.energy.records import read_number
 
 COLUMNS = ("node", "operation", "value", "low", "high", "unit", "source", "obtained", "status", "note")
 
@@ -175,16 +176,9 @@ class Technology:
         return derived
 
 
-def _number(text: str, column: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"{column} is {text!r}; a number is needed") from error
-
-
-def _row(record: Mapping[str, str]) -> TechnologyRow:
+def _row(record: dict[str, str]) -> TechnologyRow:
     return TechnologyRow(
-        cost=Interval(**{column: _number(record[column], column) for column in ("value", "low", "high")}),
+        cost=Interval(**{column: read_number(record, column) for column in ("value", "low", "high")}),
         **{column: record[column] for column in COLUMNS if column not in {"value", "low", "high"}},
     )
 
