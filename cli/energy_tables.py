@@ -4,22 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tritforge.cli.tables import new_table, table_console
 
 if TYPE_CHECKING:
     from tritforge.energy.accounting import EnergyResult
     from tritforge.energy.interval import Interval
     from tritforge.energy.published import Comparison
     from tritforge.energy.report import ModelReport
-
-
-def _console() -> Console:
-    # Wide enough for the tables when the output is no terminal.
-    console = Console()
-    return console if console.is_terminal else Console(width=110)
 
 
 def _print_table(console: Console, title: str, table: Table) -> None:
@@ -30,11 +25,8 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 
 def print_figures(comparisons: "Sequence[Comparison]") -> None:
     """Print Figure 3 of arXiv 2402.17764, published beside computed."""
-    console = _console()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("figure")
-    for heading in ("published", "computed", "error"):
-        table.add_column(heading, justify="right")
+    console = table_console()
+    table = new_table("figure", numbers=("published", "computed", "error"))
     table.add_column("verdict")
     for comparison in comparisons:
         figure = comparison.figure
@@ -65,7 +57,7 @@ def print_report(report: "ModelReport") -> None:
     from tritforge.energy.accounting import ratio
     from tritforge.energy.report import describe_source, format_joules, format_rate, format_ratio
 
-    console = _console()
+    console = table_console()
     result, shape = report.ternary, report.shape
     at = _describe(result)
     if report.accounting == "paper":
@@ -93,8 +85,7 @@ def print_report(report: "ModelReport") -> None:
     for note in result.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
     if report.accounting == "paper":
-        rows = {entry.row.key: entry.row for side in report.results for entry in side.components}
-        for row in rows.values():
+        for row in report.rows.values():
             console.print(f"Row: {row.citation}", highlight=False, markup=False)
     else:
         console.print("Formula, counts, rows and sources of every part: --explain all, or --explain PART")
@@ -136,11 +127,7 @@ def _describe_options(result: "EnergyResult") -> str:
 def _operations_table(result: "EnergyResult") -> Table:
     from tritforge.energy.report import format_joules
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("component")
-    table.add_column("operation")
-    for heading in ("count", "each", "energy", "share"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("component", "operation", numbers=("count", "each", "energy", "share"))
     total = result.energy
     for entry in result.components:
         table.add_row(
@@ -159,18 +146,13 @@ def _groups_table(report: "ModelReport") -> Table:
     from tritforge.energy.report import format_joules
     from tritforge.energy.steps import GROUPS, group
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("part")
-    table.add_column("ternary", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    for result in report.results[1:]:
-        table.add_column(result.arithmetic, justify="right", no_wrap=True)
+    others = tuple(result.arithmetic for result in report.results[1:])
+    table = new_table("part", numbers=("ternary", "share", *others))
     for name in GROUPS:
         energies = [group(result, name) for result in report.results]
         if any(energy.value for energy in energies):
             share = f"{energies[0].value / report.ternary.energy.value:.1%}"
-            others = [_alone(energy) for energy in energies[1:]]
-            table.add_row(name, format_joules(energies[0]), share, *others)
+            table.add_row(name, format_joules(energies[0]), share, *map(_alone, energies[1:]))
     totals = [_alone(result.energy) for result in report.results[1:]]
     table.add_row(Text("total", style="bold"), format_joules(report.ternary.energy), "100.0%", *totals)
     return table
@@ -187,10 +169,7 @@ def _steps_table(report: "ModelReport") -> Table:
     from tritforge.energy.report import format_joules, format_ratio
     from tritforge.energy.steps import ratio_steps
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("with")
-    for heading in ("ternary", "fp16", "fp16 over ternary"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("with", numbers=("ternary", "fp16", "fp16 over ternary"))
     for step in ratio_steps(report):
         table.add_row(
             step.name, format_joules(step.ternary), format_joules(step.fp16), format_ratio(step.ratio)

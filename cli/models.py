@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from tritforge.accel.errors import InputError
 from tritforge.cli.common import json_option, write_json
+from tritforge.cli.tables import new_table, table_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,20 +157,13 @@ def _print_list(shapes: "Sequence[ModelShape]") -> None:
     console.print(f"\n{len(shapes)} shapes; `tritforge models NAME` shows one.", markup=False)
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    return table
-
-
 def _print_model(result: "Footprint") -> None:
     from tritforge.energy.footprint import parameters
     from tritforge.energy.memory import KV_BITS, find_packing, kv_bytes_per_token, workspace_bytes
     from tritforge.energy.report import describe_source
 
     shape = result.shape
-    console = Console(highlight=False) if Console().is_terminal else Console(width=110, highlight=False)
+    console = table_console(highlight=False)
     console.print(shape.name, style="bold", markup=False, soft_wrap=True)
     mixing = (
         f"{shape.num_attention_heads} heads, {shape.num_key_value_heads} of keys and values, "
@@ -194,7 +186,9 @@ def _print_model(result: "Footprint") -> None:
         value = "not known" if count is None else f"{count:,}"
         console.print(f"{label.replace('_', ' ') + ' parameters':22} {value:>18}", markup=False)
 
-    table = _table("packing", "bits a weight", "matrices", "embedding", "LM head", "other", "total")
+    table = new_table(
+        "packing", numbers=("bits a weight", "matrices", "embedding", "LM head", "other", "total")
+    )
     for memory in result.weights:
         other = memory.scales + memory.norms + memory.router
         parts = (memory.matrices, memory.embedding, memory.lm_head, other, memory.total)
@@ -228,7 +222,7 @@ def _print_usage(console: Console, result: "Footprint", device: "Device") -> Non
         soft_wrap=True,
     )
     console.print(f"From {device.source} ({device.status})", markup=False, soft_wrap=True)
-    table = _table("packing", "phase", "batch", "tokens/s", "at most, by")
+    table = new_table("packing", numbers=("phase", "batch", "tokens/s", "at most, by"))
     for use in result.usage:
         if not use.steps:
             table.add_row(use.packing, "-", "0", "-", "memory size: not one sequence fits")

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tritforge.cli.common import json_option, write_json
+from tritforge.cli.tables import new_table, table_console
 
 if TYPE_CHECKING:
     from tritforge.energy.reproduce import Reproduction
@@ -55,15 +53,12 @@ def _print(result: "Reproduction") -> None:
     from tritforge.energy.published_inputs import published_inputs
     from tritforge.energy.reproduce import format_values, summary
 
-    # Wide enough for the tables when the output is no terminal.
-    console = Console(highlight=False) if Console().is_terminal else Console(width=110, highlight=False)
+    console = table_console(highlight=False)
     for paper in result.papers:
         console.print(Text(f"{paper.title} ({paper.key})", style="bold"), soft_wrap=True)
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("figure", no_wrap=True)
-        table.add_column("row", no_wrap=True)
-        for heading in ("published", "computed", "error"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        table = new_table("figure", "row", numbers=("published", "computed", "error"))
+        for column in table.columns:
+            column.no_wrap = True
         table.add_column("verdict")
         for name, group in groupby(result.of(paper), key=lambda entry: entry.figure.figure):
             entries = list(group)

@@ -9,18 +9,15 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from tritforge.energy.accounting import ratio
 from tritforge.energy.plot import draw_energy
 from tritforge.energy.plot_hardware import describe, draw_breakdown, draw_contexts, draw_steps
 from tritforge.energy.plot_style import inline_svg, style
 from tritforge.energy.report import (
     ModelReport,
     describe_source,
-    format_joules,
-    format_rate,
-    format_ratio,
     report_hardware,
     report_model,
+    total_cells,
 )
 from tritforge.energy.scenario import PHASES, Scenario
 from tritforge.energy.steps import ratio_steps
@@ -65,10 +62,7 @@ def _totals(reports: Sequence[ModelReport]) -> str:
         [
             f"{report.accounting}, {report.ternary.phase}",
             result.arithmetic,
-            format_joules(result.energy),
-            format_joules(result.per_token),
-            format_rate(1 / result.per_token.value),
-            format_ratio(ratio(result, report.ternary)),
+            *total_cells(result, report.ternary),
         ]
         for report in reports
         for result in report.results
@@ -79,12 +73,7 @@ def _totals(reports: Sequence[ModelReport]) -> str:
 
 
 def _sources(reports: Sequence[ModelReport]) -> str:
-    keyed = {
-        entry.row.key: entry.row
-        for report in reports
-        for result in report.results
-        for entry in result.components
-    }
+    keyed = {key: row for report in reports for key, row in report.rows.items()}
     rows = []
     for row in sorted(keyed.values(), key=lambda row: row.key):
         cost = row.cost

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tritforge.energy.accounting import ratio
-from tritforge.energy.report import ModelReport, describe_source, format_joules, format_rate, format_ratio
+from tritforge.energy.report import ModelReport, describe_source, format_joules, format_ratio, total_cells
 from tritforge.energy.steps import GROUPS, group, ratio_steps
+
+
+def row_of(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table; the first column to the left, the others to the right."""
-    lines = ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
-    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [row_of(headings), "|---" + "|---:" * (len(headings) - 1) + "|", *map(row_of, rows)]
 
 
 def render_markdown(reports: Sequence[ModelReport], figures: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -47,16 +50,7 @@ def _report(report: ModelReport) -> list[str]:
     ternary = report.ternary
     what = f"{ternary.phase}, context {ternary.context}, batch {ternary.batch}, {ternary.node}"
     lines = [f"## {report.shape.name}: {report.accounting} accounting", "", what, ""]
-    rows = [
-        [
-            result.arithmetic,
-            format_joules(result.energy),
-            format_joules(result.per_token),
-            format_rate(1 / result.per_token.value),
-            format_ratio(ratio(result, ternary)),
-        ]
-        for result in report.results
-    ]
+    rows = [[result.arithmetic, *total_cells(result, ternary)] for result in report.results]
     lines += [*table(["matrices", "energy", "a token", "tokens a joule", "over ternary"], rows), ""]
     names = [name for name in GROUPS if any(group(result, name).value for result in report.results)]
     rows = [[name, *(format_joules(group(result, name)) for result in report.results)] for name in names]
@@ -70,6 +64,5 @@ def _report(report: ModelReport) -> list[str]:
     lines += [f"Shape: {describe_source(report.shape)}", ""]
     lines += [f"- Note: {note}" for note in ternary.notes]
     lines += [f"- Left out: {line}" for line in report.left_out]
-    keyed = {entry.row.key: entry.row for result in report.results for entry in result.components}
-    lines += ["", "Rows:", "", *(f"- {row.citation}" for row in keyed.values()), ""]
+    lines += ["", "Rows:", "", *(f"- {row.citation}" for row in report.rows.values()), ""]
     return lines

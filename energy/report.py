@@ -8,7 +8,7 @@ from tritforge.energy.accounting import LEFT_OUT, EnergyResult, paper_energy, ra
 from tritforge.energy.baselines import ARITHMETICS
 from tritforge.energy.interval import Interval
 from tritforge.energy.scenario import Scenario
-from tritforge.energy.technology import Technology
+from tritforge.energy.technology import Technology, TechnologyRow
 from tritforge.models.shapes import STATUSES, ModelShape
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
@@ -49,6 +49,11 @@ class ModelReport:
     def results(self) -> tuple[EnergyResult, ...]:
         """The results, ternary matrices first."""
         return (self.ternary, self.fp16, *([self.int8] if self.int8 else []))
+
+    @property
+    def rows(self) -> dict[str, TechnologyRow]:
+        """Technology rows that the results rest on, by key, in the order in which they come up."""
+        return {entry.row.key: entry.row for result in self.results for entry in result.components}
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -135,6 +140,16 @@ def format_joules(energy: Interval) -> str:
     value, low, high = (f"{_four_digits(bound / scale)}" for bound in (energy.value, energy.low, energy.high))
     bounds = f" ({low} to {high})" if energy.low < energy.high else ""
     return f"{value} {prefix}J{bounds}"
+
+
+def total_cells(result: EnergyResult, ternary: EnergyResult) -> list[str]:
+    """Write a result for a table: energy, that of a token, tokens a joule, and the ratio to the ternary one."""
+    return [
+        format_joules(result.energy),
+        format_joules(result.per_token),
+        format_rate(1 / result.per_token.value),
+        format_ratio(ratio(result, ternary)),
+    ]
 
 
 def format_ratio(value: Interval) -> str:

@@ -2,13 +2,13 @@
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import groupby
 from typing import Any
 
 from tritforge.accel.errors import InputError
+from tritforge.energy.markdown import row_of
 from tritforge.energy.published import VERDICTS, Comparison, compare, published_figures
 from tritforge.energy.published_inputs import published_inputs
 from tritforge.energy.technology import Technology
@@ -225,10 +225,6 @@ def summary(result: Reproduction) -> list[str]:
     return lines
 
 
-def _cells(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def to_markdown(result: Reproduction) -> str:
     """Write the comparison as Markdown: a heading for each paper, a table for each of its figures."""
     lines = ["# Published figures beside computed ones", "", *summary(result), ""]
@@ -236,11 +232,11 @@ def to_markdown(result: Reproduction) -> str:
         lines += [f"## {paper.title} ({paper.key})", ""]
         for name, group in groupby(result.of(paper), key=lambda entry: entry.figure.figure):
             lines += [f"### {name}", ""]
-            lines += [_cells(("row", "published", "computed", "error", "verdict", "note"))]
+            lines += [row_of(("row", "published", "computed", "error", "verdict", "note"))]
             lines += ["|---|---:|---:|---:|---|---|"]
             for entry in group:
                 values = format_values(entry)
-                lines.append(_cells((entry.figure.row, *values, entry.verdict, entry.figure.note)))
+                lines.append(row_of((entry.figure.row, *values, entry.verdict, entry.figure.note)))
             lines.append("")
         lines += [*(f"- {line}" for line in result.reservations(paper)), ""]
     lines += ["## Taken as given", ""]
