@@ -6,13 +6,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
-from tritforge.energy.plot_style import style
+from tritforge.energy.plot_style import LOOKS, new_figure, style, tidy
 from tritforge.energy.published import PublishedFigure, figure_3
 from tritforge.energy.report import ModelReport, report_model
 from tritforge.models.shapes import ModelShape, find_shape
@@ -20,12 +19,6 @@ from tritforge.models.shapes import ModelShape, find_shape
 #: File types that a plot can be written as.
 SUFFIXES = (".png", ".svg")
 
-# Blue and vermillion of Okabe and Ito's palette: apart for colour-blind readers, and dark against bright
-# when printed in grey; line style and marker tell the curves apart once more.
-_STYLES = {
-    "fp16": {"color": "#D55E00", "linestyle": "-", "marker": "o"},
-    "ternary": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
-}
 _LABELS = {"fp16": "FP16", "ternary": "ternary (INT8 additions)"}
 
 
@@ -57,23 +50,25 @@ def _saving(axes: Axes, report: ModelReport, name: str) -> None:
 
 def _curves(axes: Axes, reports: Sequence[ModelReport]) -> None:
     sizes = [report.shape.linear_parameters for report in reports]
-    for arithmetic, look in _STYLES.items():
+    for arithmetic, label in _LABELS.items():
+        look = LOOKS[arithmetic]
         axes.plot(
             sizes,
             [getattr(report, arithmetic).energy.value for report in reports],
-            color=look["color"],
-            linestyle=look["linestyle"],
+            color=look.color,
+            linestyle=look.linestyle,
             linewidth=1.6,
-            marker=look["marker"],
+            marker=look.marker,
             markersize=4,
-            label=f"{_LABELS[arithmetic]}, computed",
+            label=f"{label}, computed",
         )
     for report in reports:
         _saving(axes, report, report.shape.name.rpartition("-")[2])
 
 
 def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
-    for arithmetic, look in _STYLES.items():
+    for arithmetic, label in _LABELS.items():
+        look = LOOKS[arithmetic]
         there = [figure for figure in figures if figure.quantity == f"{arithmetic}_energy"]
         if not there:
             continue
@@ -81,25 +76,26 @@ def _points(axes: Axes, figures: Sequence[PublishedFigure]) -> None:
             [find_shape(figure.shape).linear_parameters for figure in there],
             [figure.value for figure in there],
             linestyle="none",
-            marker=look["marker"],
+            marker=look.marker,
             markersize=10,
             markerfacecolor="none",
             markeredgecolor=mpl.rcParams["text.color"],
             markeredgewidth=1.0,
-            label=f"{_LABELS[arithmetic]}, published",
+            label=f"{label}, published",
         )
 
 
 def _extra(axes: Axes, report: ModelReport) -> None:
     """One model more, with a marker of its own."""
-    for arithmetic, look in _STYLES.items():
+    for arithmetic in _LABELS:
+        look = LOOKS[arithmetic]
         axes.plot(
             [report.shape.linear_parameters],
             [getattr(report, arithmetic).energy.value],
             linestyle="none",
             marker="*",
             markersize=11,
-            markerfacecolor=look["color"],
+            markerfacecolor=look.color,
             markeredgecolor=mpl.rcParams["text.color"],
             markeredgewidth=0.6,
         )
@@ -146,8 +142,7 @@ def draw_energy(*, context: int = 512, node: str = "7nm", extra: ModelShape | No
     figures = figure_3()
     names = dict.fromkeys(figure.shape for figure in figures if figure.shape)
     reports = [report_model(find_shape(name), context, node=node) for name in names]
-    figure = Figure(figsize=(7.2, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.8)
     axes = figure.add_subplot()
     _scales(axes, [r.shape.linear_parameters for r in reports] + ([extra.linear_parameters] if extra else []))
     _curves(axes, reports)
@@ -160,8 +155,7 @@ def draw_energy(*, context: int = 512, node: str = "7nm", extra: ModelShape | No
         f"Paper accounting at {node.replace('nm', ' nm')}: arithmetic of matrices and attention only",
         fontsize=10,
     )
-    axes.grid(which="major", axis="y", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left", handlelength=3)
     return figure
 

@@ -149,6 +149,28 @@ def _operations(shape: ModelShape, tokens: int, heads: int, pairs: float) -> flo
     return 2.0 * products
 
 
+def _step(
+    phase: str, shape: ModelShape, packing: str, device: Device, batch: int, context: int, kv_bits: int
+) -> Step:
+    check_positive("batch", batch)
+    check_positive("context", context)
+    decode = phase == "decode"
+    tokens = batch if decode else batch * context
+    pairs = batch * context if decode else batch * context * (context + 1) / 2
+    kept = _kept(shape, batch, context, kv_bits, decode=decode)
+    return Step(
+        phase=phase,
+        packing=packing,
+        kv_bits=kv_bits,
+        batch=batch,
+        context=context,
+        tokens=tokens,
+        traffic_bytes=weight_traffic(shape, packing, tokens) + kept,
+        operations=_operations(shape, tokens, batch, pairs),
+        device=device,
+    )
+
+
 def decode_step(
     shape: ModelShape, packing: str, device: Device, *, batch: int = 1, context: int = 1, kv_bits: int = 16
 ) -> Step:
@@ -159,20 +181,7 @@ def decode_step(
     InputError
         No such packing or width of the cache, or a batch or context that is not positive.
     """
-    check_positive("batch", batch)
-    check_positive("context", context)
-    kept = _kept(shape, batch, context, kv_bits, decode=True)
-    return Step(
-        phase="decode",
-        packing=packing,
-        kv_bits=kv_bits,
-        batch=batch,
-        context=context,
-        tokens=batch,
-        traffic_bytes=weight_traffic(shape, packing, batch) + kept,
-        operations=_operations(shape, batch, batch, batch * context),
-        device=device,
-    )
+    return _step("decode", shape, packing, device, batch, context, kv_bits)
 
 
 def prefill_step(
@@ -185,18 +194,4 @@ def prefill_step(
     InputError
         No such packing or width of the cache, or a batch or context that is not positive.
     """
-    check_positive("batch", batch)
-    check_positive("context", context)
-    tokens = batch * context
-    kept = _kept(shape, batch, context, kv_bits, decode=False)
-    return Step(
-        phase="prefill",
-        packing=packing,
-        kv_bits=kv_bits,
-        batch=batch,
-        context=context,
-        tokens=tokens,
-        traffic_bytes=weight_traffic(shape, packing, tokens) + kept,
-        operations=_operations(shape, tokens, batch, batch * context * (context + 1) / 2),
-        device=device,
-    )
+    return _step("prefill", shape, packing, device, batch, context, kv_bits)

@@ -7,19 +7,17 @@ from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.energy import memory
 
 PHASES = ("prefill", "decode")
 ATTENTION = ("fp16", "int8")
 LOGITS = ("last", "all")
-KV_BITS = (16, 8, 4, 3)
 
 #: Bits of a weight in memory; ``ideal`` is the information in it, which the shape says.
 PACKINGS: dict[str, Fraction | None] = {
-    "i2": Fraction(2),
-    "s5": Fraction(5, 3),
-    "s8": Fraction(8, 5),
-    "ideal": None,
+    name: Fraction(memory.PACKINGS[name].bits) / memory.PACKINGS[name].weights for name in ("i2", "s5", "s8")
 }
+PACKINGS["ideal"] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,7 @@ class Scenario:
             ("packing", tuple(PACKINGS)),
             ("attention", ATTENTION),
             ("logits", LOGITS),
-            ("kv_bits", (None, *KV_BITS)),
+            ("kv_bits", (None, *memory.KV_BITS)),
         ):
             value = getattr(self, name)
             if value not in allowed:

@@ -7,6 +7,7 @@ from math import ceil, log2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_shape import TINY
 
 from tritforge.accel.errors import InputError
 from tritforge.energy.memory import (
@@ -23,19 +24,6 @@ from tritforge.energy.memory import (
 from tritforge.energy.published import published_figures
 from tritforge.models.shapes import ModelShape, all_shapes, find_shape
 
-TINY = ModelShape(
-    name="tiny",
-    hidden_size=8,
-    intermediate_size=12,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=2,
-    vocab_size=10,
-    tie_word_embeddings=True,
-    source="a test",
-    status="typed",
-)
 SHAPES = st.builds(
     lambda head_dim, groups, share, layers, network, vocab, tied, gated: replace(
         TINY,

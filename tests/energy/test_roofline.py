@@ -5,26 +5,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_shape import TINY
 
 from tritforge.accel.errors import InputError
 from tritforge.energy.devices import Device
 from tritforge.energy.memory import KV_BITS, PACKINGS, sequence_bytes, weight_memory
 from tritforge.energy.roofline import BANDWIDTH, RATE, Step, decode_step, prefill_step, weight_traffic
-from tritforge.models.shapes import ModelShape, all_shapes, find_shape
+from tritforge.models.shapes import all_shapes, find_shape
 
-TINY = ModelShape(
-    name="tiny",
-    hidden_size=8,
-    intermediate_size=12,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=2,
-    vocab_size=10,
-    tie_word_embeddings=True,
-    source="a test",
-    status="typed",
-)
 MIXTURE = replace(TINY, num_local_experts=4, num_experts_per_tok=2)
 MIDDLE = Device(name="middle", bandwidth_gbs=100, rate_tops=5, memory_gb=8)
 SHAPE_NAMES = st.sampled_from(sorted(all_shapes()))
