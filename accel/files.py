@@ -1,11 +1,23 @@
 """Files that are there whole or not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EISDIR
 from os import strerror
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from tritforge.accel.errors import InputError
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Make the parent folders of a path, and turn what keeps it from being written into one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -19,20 +31,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         The path cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            partial = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                partial.chmod(0o644)
-                partial.replace(path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+    with _refusing(path), NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        partial = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            partial.chmod(0o644)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def check_writable(path: Path) -> None:
@@ -45,11 +53,8 @@ def check_writable(path: Path) -> None:
     InputError
         The path cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _refusing(path):
         if path.is_dir():
             raise IsADirectoryError(EISDIR, strerror(EISDIR))
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
             pass
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another path") from error

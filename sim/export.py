@@ -150,6 +150,7 @@ def figures(name: str, ternary: Run, twin: Run, text: Split, progress: Progress)
             progress.update(task, completed=done, total=total)
 
         bits[run] = bits_per_character(decoder, text.held_out, progress=show)
+    content = checkpoint.to_bytes()
     matrices = [
         {
             "name": key,
@@ -178,9 +179,9 @@ def figures(name: str, ternary: Run, twin: Run, text: Split, progress: Progress)
         "size": {
             "ternary": sum(matrix.codes.size for matrix in checkpoint.matrices.values()),
             "float": sum(tensor.size for tensor in checkpoint.tensors.values()),
-            "file": len(checkpoint.to_bytes()),
+            "file": len(content),
         },
-        "model_sha256": sha256(checkpoint.to_bytes()).hexdigest(),
+        "model_sha256": sha256(content).hexdigest(),
         "matrices": matrices,
     }
 

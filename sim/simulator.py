@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -44,7 +44,7 @@ class _Bench(Verilator):
 
 
 @contextmanager
-def _environment(changes: Mapping[str, str]) -> Any:
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
     """Change environment variables for a block: cocotb's runner takes its own from there."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
@@ -95,7 +95,7 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Any:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock for a block, so that processes that want the same build make it once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
