@@ -1,12 +1,15 @@
 """Activation buffer: takes tokens from a stream and keeps them on chip while a job's weights pass by."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from math import gcd
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.datapath import register
 from tritforge.accel.job import index_range, job_layout
 
 
@@ -41,7 +44,8 @@ class ActivationBuffer(wiring.Component):
     beats : In, stream of `act_port_bits`: a token's activations, lane 0 in the low bits; every token starts a beat
     loaded : Out, stream of `loaded_layout`: jobs that may start
     address, enable : In, read port
-    data : Out, the word read in the cycle before, held while `enable` is low
+    data : Out, the word read in the cycle before, held while `enable` is low; the lanes at position p follow p cycles
+        later
     release : In, number of words that a finished job gives back, 0 at other times
     """
 
@@ -62,13 +66,6 @@ class ActivationBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         config = self.config
-        m.submodules.memory = memory = Memory(
-            shape=config.lanes * config.act_container_bits, depth=config.buffer_words, init=[]
-        )
-        write = memory.write_port(granularity=config.act_port_bits)
-        read = memory.read_port()
-        m.d.comb += [read.addr.eq(self.address), read.en.eq(self.enable), self.data.eq(read.data)]
-
         job = Signal(job_layout(config))
         busy = Signal()
         pointer = Signal(range(config.buffer_words))
@@ -87,11 +84,9 @@ class ActivationBuffer(wiring.Component):
             self.jobs.ready.eq(~busy),
             self.beats.ready.eq(busy & (free != 0) & ~(job_end & self.loaded.valid)),
             taken.eq(self.beats.valid & self.beats.ready),
-            write.addr.eq(pointer),
-            write.data.eq(self.beats.payload.replicate(config.beats_per_word)),
-            write.en.eq(taken << group),
         ]
-        m.d.sync += free.eq(free + self.release - (taken & word_end))
+        released = self._memory(m, pointer, group, taken)
+        m.d.sync += free.eq(free + released - (taken & word_end))
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [
                 busy.eq(1),
@@ -124,3 +119,41 @@ class ActivationBuffer(wiring.Component):
                 self.loaded.payload.stride.eq(stride + (tokens_left == job.tokens)),
             ]
         return m
+
+    def _memory(self, m: Module, pointer: Value, group: Value, taken: Value) -> Value:
+        """Place a bank for each position of the lanes; return `release`, delayed until the last bank was read."""
+        config = self.config
+        lanes = config.lanes // config.positions
+        # The lanes that a beat and a bank share.
+        chunk = gcd(lanes, config.acts_per_beat)
+        chunk_bits = chunk * config.act_container_bits
+        address, enable, release = self.address, self.enable, self.release
+        outputs = []
+        for position in range(config.positions):
+            m.submodules[f"memory{position}"] = memory = Memory(
+                shape=lanes * config.act_container_bits, depth=config.buffer_words, init=[]
+            )
+            write, read = memory.write_port(granularity=chunk_bits), memory.read_port()
+            chunks = [
+                divmod(position * lanes + start, config.acts_per_beat) for start in range(0, lanes, chunk)
+            ]
+            m.d.comb += [
+                write.addr.eq(pointer),
+                write.data.eq(
+                    Cat(
+                        self.beats.payload[lane * config.act_container_bits :][:chunk_bits]
+                        for _, lane in chunks
+                    )
+                ),
+                write.en.eq(Cat(taken & (group == beat) for beat, _ in chunks)),
+                read.addr.eq(address),
+                read.en.eq(enable),
+            ]
+            outputs.append(read.data)
+            if position + 1 < config.positions:
+                address, enable, release = (
+                    register(m, value, f"{name}{position + 1}")
+                    for value, name in ((address, "address"), (enable, "enable"), (release, "release"))
+                )
+        m.d.comb += self.data.eq(Cat(outputs))
+        return release

@@ -1,14 +1,25 @@
-"""The array: active tile, one dot product a row, exact accumulators."""
+"""The array: active tile, one datapath a row, exact accumulators."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tritforge.accel.accumulator import Accumulator
+from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.datapath import Datapath
+from tritforge.accel.fused_ecp5 import Ecp5FusedDot
 from tritforge.accel.sequencer import issue_layout
-from tritforge.accel.tree import TRIT_BITS, DotTree
+from tritforge.accel.tree import DotTree
+
+
+def make_datapath(config: AcceleratorConfig) -> Datapath:
+    """Return the dot product of a row that a configuration asks for."""
+    if config.datapath == "fused":
+        return Ecp5FusedDot(config)
+    return DotTree(config)
 
 
 def sums_layout(config: AcceleratorConfig) -> ArrayLayout:
@@ -19,9 +30,6 @@ def sums_layout(config: AcceleratorConfig) -> ArrayLayout:
 class TileArray(wiring.Component):
     """`rows` dot products of `lanes` inputs a cycle, summed over the tiles along K.
 
-    Accumulators live in a memory by token. A row's bias is what its first tile adds to; two tokens of the same
-    number in successive cycles (T = 1) find the sum in the register it has just left.
-
     Parameters
     ----------
     config
@@ -30,10 +38,11 @@ class TileArray(wiring.Component):
     Members
     -------
     issue : In, the token that enters in this cycle
-    word : In, its activations
+    word : In, its activations; those of the lanes at position p come p cycles later
     swap : In, `tile` becomes active for this token and those that follow
-    tile : In, the assembled tile
-    bias : In, biases of the rows, read with a row tile's first tile
+    tile : In, the assembled tile, in the order (position, row, chain); of the next tile, beat b comes b cycles
+        after the swap at the earliest
+    bias : In, biases of the rows, read with a row tile's first tile; not there with ``negation = "carry"``
     sums : Out, sums of the rows
     sums_valid : Out, high when `sums` are those of the last tile along K
 
@@ -54,77 +63,113 @@ class TileArray(wiring.Component):
             }
         )
 
-    def make_tree(self, row: int) -> DotTree:  # noqa: ARG002
+    def make_datapath(self, row: int) -> Datapath:  # noqa: ARG002
         """Return the dot product of a row."""
-        return DotTree(self.config)
+        return make_datapath(self.config)
 
-    def start(self, first: Value, bias: Value, stored: Value) -> Value:
-        """Return what a row's sum goes on from: its bias in the first tile along K, then the sum so far."""
-        return Mux(first, bias, stored)
-
-    def operand(self, forward: Value, register: Value, stored: Value) -> Value:
-        """Return what a row's dot product is added to."""
-        return Mux(forward, register, stored)
+    def make_accumulator(self, row: int) -> Accumulator:  # noqa: ARG002
+        """Return the accumulators of a row."""
+        return Accumulator(self.config)
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         config = self.config
-        levels = config.tree_levels
-
-        acts = Signal(config.lanes * config.act_bits)
-        active = Signal(config.tile_bits)
-        with m.If(self.issue.valid):
-            m.d.sync += acts.eq(
-                Cat(
-                    self.word.word_select(lane, config.act_container_bits)[: config.act_bits]
-                    for lane in range(config.lanes)
-                )
-            )
-        with m.If(self.swap):
-            m.d.sync += active.eq(self.tile)
+        steps = config.datapath_latency
 
         # stage[i] is the token that is i + 1 cycles behind its issue.
-        stage = [Signal(issue_layout(config), name=f"stage{index}") for index in range(levels + 2)]
+        stage = [Signal(issue_layout(config), name=f"stage{index}") for index in range(steps + 2)]
         m.d.sync += [after.eq(before) for before, after in zip([self.issue, *stage], stage, strict=False)]
-        fetch, add, out = stage[levels - 1], stage[levels], stage[levels + 1]
-
-        # A row tile's biases wait here until its first token leaves the tree; as many can wait as the tree is long.
-        m.submodules.biases = biases = Memory(
-            shape=config.rows * config.bias_bits, depth=1 << (levels + 1).bit_length(), init=[]
-        )
-        bias_write, bias_read = biases.write_port(), biases.read_port(domain="comb")
-        m.d.comb += [
-            bias_write.en.eq(self.swap & self.issue.first),
-            bias_write.data.eq(self.bias),
-        ]
-        m.d.sync += [
-            bias_write.addr.eq(bias_write.addr + bias_write.en),
-            bias_read.addr.eq(bias_read.addr + (fetch.valid & fetch.bias_end)),
-        ]
-
-        forward = Signal()
-        m.d.sync += forward.eq(~fetch.first & add.valid & (add.token == fetch.token))
-        for row in range(config.rows):
-            m.submodules[f"dot{row}"] = dot = self.make_tree(row)
-            m.submodules[f"acc{row}"] = memory = Memory(
-                shape=signed(config.acc_bits), depth=max(2, config.tokens_max), init=[]
-            )
-            write, read = memory.write_port(), memory.read_port(domain="comb")
-            stored, register, total = (
-                Signal(signed(config.acc_bits), name=f"{name}{row}")
-                for name in ("stored", "register", "total")
-            )
-            bias = bias_read.data.word_select(row, config.bias_bits)
-            m.d.comb += [
-                dot.acts.eq(acts),
-                dot.trits.eq(active.word_select(row, config.lanes * TRIT_BITS)),
-                read.addr.eq(fetch.token),
-                total.eq(self.operand(forward, register, stored) + dot.sum),
-                write.addr.eq(add.token),
-                write.data.eq(total),
-                write.en.eq(add.valid),
-                self.sums[row].eq(register),
-            ]
-            m.d.sync += [stored.eq(self.start(fetch.first, bias, read.data)), register.eq(total)]
+        fetch, add, out = stage[steps - 1], stage[steps], stage[steps + 1]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
+
+        entered = [self.issue.valid, *(token.valid for token in stage)]
+        acts = [self._activations(m, position, entered[position]) for position in range(config.positions)]
+        trits = self._weights(m)
+        biases = self._biases(m, fetch) if config.negation == "bias" else None
+
+        # A token that comes again too soon for the memory.
+        forward, passing = Signal(), Signal()
+        m.d.comb += [
+            forward.eq(add.valid & (add.token == fetch.token)),
+            passing.eq(out.valid & (out.token == fetch.token)),
+        ]
+        for row in range(config.rows):
+            m.submodules[f"dot{row}"] = dot = self.make_datapath(row)
+            m.submodules[f"acc{row}"] = accumulator = self.make_accumulator(row)
+            m.d.comb += [
+                dot.acts.eq(Cat(acts)),
+                dot.trits.eq(Cat(position[row] for position in trits)),
+                accumulator.read_token.eq(fetch.token),
+                accumulator.first.eq(fetch.first),
+                accumulator.forward.eq(forward),
+                accumulator.passing.eq(passing),
+                accumulator.dot.eq(dot.sum),
+                accumulator.carry.eq(dot.carry),
+                accumulator.add.eq(add.valid),
+                accumulator.write_token.eq(out.token),
+                accumulator.write.eq(out.valid),
+                self.sums[row].eq(accumulator.sum),
+            ]
+            if biases is not None:
+                m.d.comb += accumulator.start.eq(biases.word_select(row, config.bias_bits))
         return m
+
+    def _activations(self, m: Module, position: int, enter: Value) -> Signal:
+        """Return the activation register of a position's lanes."""
+        config = self.config
+        count = config.lanes // config.positions
+        register = Signal(count * config.act_bits, name=f"acts{position}")
+        with m.If(enter):
+            m.d.sync += register.eq(
+                Cat(
+                    self.word.word_select(position * count + lane, config.act_container_bits)[
+                        : config.act_bits
+                    ]
+                    for lane in range(count)
+                )
+            )
+        return register
+
+    def _weights(self, m: Module) -> list[list[Value]]:
+        """Return the active trits by position and row."""
+        config = self.config
+        bits = config.tile_bits // config.positions
+        row_bits = bits // config.rows
+        swap: Value = self.swap
+        trits = []
+        for position in range(config.positions):
+            assembled: Value = self.tile[position * bits : (position + 1) * bits]
+            # The next tile may overwrite the first trits of this position before they are due: they wait here.
+            wait = max(0, position - config.beat_of_trit(position * bits // TRIT_BITS))
+            for step in range(wait):
+                waiting = Signal(bits, name=f"waiting{position}_{step}")
+                m.d.sync += waiting.eq(assembled)
+                assembled = waiting
+            active = Signal(bits, name=f"active{position}")
+            with m.If(swap):
+                m.d.sync += active.eq(assembled)
+            trits.append([active.word_select(row, row_bits) for row in range(config.rows)])
+            if position + 1 < config.positions:
+                later = Signal(name=f"swap{position + 1}")
+                m.d.sync += later.eq(swap)
+                swap = later
+        return trits
+
+    def _biases(self, m: Module, fetch: Signal) -> Value:
+        """Return the biases of the fetched token's row tile.
+
+        A row tile's biases wait until its first token leaves the datapath; as many can wait as that is long.
+        """
+        config = self.config
+        m.submodules.biases = biases = Memory(
+            shape=config.rows * config.bias_bits,
+            depth=1 << (config.datapath_latency + 1).bit_length(),
+            init=[],
+        )
+        write, read = biases.write_port(), biases.read_port(domain="comb")
+        m.d.comb += [write.en.eq(self.swap & self.issue.first), write.data.eq(self.bias)]
+        m.d.sync += [
+            write.addr.eq(write.addr + write.en),
+            read.addr.eq(read.addr + (fetch.valid & fetch.bias_end)),
+        ]
+        return read.data

@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tritforge.accel.codes import BIAS_WORD_BITS, BITS_PER_TRIT, RESULT_WORD_BITS
+from tritforge.accel.codes import BIAS_WORD_BITS, RESULT_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.accel.errors import InputError
 
-DATAPATHS = ("tree",)
-PACKINGS = tuple(BITS_PER_TRIT)
-NEGATIONS = ("bias",)
+DATAPATHS = ("tree", "fused")
+TARGETS = ("generic", "ecp5", "xilinx")
+PACKINGS = tuple(WORDS)
+NEGATIONS = ("bias", "carry")
+#: Longest burst of a column.
+COLUMN_BEATS_MAX = 16
 
 
 def _ceil_div(a: int, b: int) -> int:
@@ -42,11 +45,31 @@ class AcceleratorConfig:
     weight_port_bits, act_port_bits, result_port_bits
         Widths of the three streams.
     datapath
-        ``tree``: an adder tree with a register after every adder.
+        ``tree``: an adder tree for any target. ``fused``: mask, complement and add in one logic cell a bit, for
+        the cells of `target`.
+    target
+        ``generic``, or the FPGA family whose cells ``fused`` instantiates: ``ecp5``, ``xilinx``.
     packing
-        ``i2``: two bits a trit.
+        ``i2``: two bits a trit. ``s5``: three trits in five bits. ``s8``: five trits in eight bits. See
+        `tritforge.accel.codes`.
     negation
-        ``bias``: a lane that needs ``-x`` passes ``~x``; the missing ones arrive as a row's bias.
+        A lane that needs ``-x`` passes ``~x``. ``bias``: the missing ones of a row arrive with its weights, as one
+        number. ``carry``: they enter as carry-ins of the adders.
+    chain_length
+        Lanes that a chain of ``fused`` adders sums one behind the other; a tree joins the chains.
+    adders_per_chain
+        Adders of ``fused`` that share one carry chain of the FPGA.
+    tree_arity
+        Operands of an adder of ``tree``.
+    levels_per_register
+        Levels of adders of ``tree`` between two registers.
+    partial_sums
+        Whether a job may add its sums to partial sums that it is given, for K over `k_max`.
+    sparse
+        Whether a job of one token may read the columns of its non-zero activations only.
+    column_beats
+        Weight beats that lie side by side in a column of the column image, for `sparse`: the length of a burst. 0
+        stands for as many as make 64 bytes.
 
     Raises
     ------
@@ -72,12 +95,22 @@ class AcceleratorConfig:
     datapath: str = "tree"
     packing: str = "i2"
     negation: str = "bias"
+    target: str = "generic"
+    chain_length: int = 8
+    adders_per_chain: int = 2
+    tree_arity: int = 2
+    levels_per_register: int = 1
+    partial_sums: bool = False
+    sparse: bool = False
+    column_beats: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InputError(f"{field.name} is {value!r}; a whole number is needed")
+            if field.type is bool and not isinstance(value, bool):
+                raise InputError(f"{field.name} is {value!r}; true or false is needed")
         for name, low, high in (
             ("lanes", 2, 1024),
             ("rows", 1, 256),
@@ -85,6 +118,10 @@ class AcceleratorConfig:
             ("k_max", 1, 32768),
             ("m_max", 1, 1 << 20),
             ("act_bits", 2, 16),
+            ("chain_length", 2, 64),
+            ("adders_per_chain", 1, 16),
+            ("tree_arity", 2, 4),
+            ("levels_per_register", 1, 4),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -97,7 +134,12 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):
                 raise InputError(f"{name} is {value}; it must be a power of two in {low} to {high}")
-        for name, choices in (("datapath", DATAPATHS), ("packing", PACKINGS), ("negation", NEGATIONS)):
+        for name, choices in (
+            ("datapath", DATAPATHS),
+            ("packing", PACKINGS),
+            ("negation", NEGATIONS),
+            ("target", TARGETS),
+        ):
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
@@ -109,6 +151,24 @@ class AcceleratorConfig:
         if self.lanes % self.acts_per_beat:
             raise InputError(
                 f"lanes is {self.lanes}; it must be a multiple of the {self.acts_per_beat} activations of a beat"
+            )
+        if self.column_beats & (self.column_beats - 1) or not 0 <= self.column_beats <= COLUMN_BEATS_MAX:
+            raise InputError(
+                f"column_beats is {self.column_beats}; it must be 0 or a power of two up to {COLUMN_BEATS_MAX}"
+            )
+        if self.datapath == "fused":
+            self._check_fused()
+
+    def _check_fused(self) -> None:
+        if self.target == "generic":
+            raise InputError("target is 'generic'; datapath 'fused' needs ecp5 or xilinx")
+        if self.negation != "carry":
+            raise InputError(
+                f"negation is {self.negation!r}; datapath 'fused' has its carry-ins free: use carry"
+            )
+        if self.lanes % self.positions:
+            raise InputError(
+                f"lanes is {self.lanes}; it must be a multiple of the {self.positions} lanes of a chain"
             )
 
     # Widths
@@ -152,18 +212,72 @@ class AcceleratorConfig:
 
     @property
     def tile_bits(self) -> int:
-        """Bits of one packed tile of ``rows x lanes`` trits."""
-        return self.rows * self.lanes * 2
+        """Bits of one decoded tile of ``rows x lanes`` trits."""
+        return self.rows * self.lanes * TRIT_BITS
+
+    @property
+    def words_per_beat(self) -> int:
+        """Packed words that lie whole in one weight beat."""
+        return self.weight_port_bits // WORDS[self.packing][1]
+
+    @property
+    def block_beats(self) -> int:
+        """Weight beats after which packed words end with a beat again: a word's bits, or 1 where nothing is left.
+
+        The last bits of a beat that are too few for a word are words of their own, spread over a block.
+        """
+        word_bits = WORDS[self.packing][1]
+        return word_bits if self.weight_port_bits % word_bits else 1
 
     @property
     def tile_beats(self) -> int:
-        """Weight beats of a tile, row biases apart."""
-        return _ceil_div(self.tile_bits, self.weight_port_bits)
+        """Weight beats of a tile, row biases apart; a tile starts a block."""
+        trits, word_bits = WORDS[self.packing]
+        words = _ceil_div(self.rows * self.lanes, trits)
+        blocks, rest = divmod(words, self.block_beats * self.weight_port_bits // word_bits)
+        return self.block_beats * blocks + min(self.block_beats, _ceil_div(rest, self.words_per_beat))
+
+    def beat_of_trit(self, index: int) -> int:
+        """Return the beat of a tile that brings a trit, by the trit's place in the tile."""
+        trits, word_bits = WORDS[self.packing]
+        blocks, word = divmod(index // trits, self.block_beats * self.weight_port_bits // word_bits)
+        # The words behind the whole ones of a block's beats are complete with its last beat.
+        return self.block_beats * blocks + min(word // self.words_per_beat, self.block_beats - 1)
 
     @property
     def bias_beats(self) -> int:
         """Weight beats of the biases that come before a row tile's first tile."""
+        if self.negation != "bias":
+            return 0
         return _ceil_div(self.rows * BIAS_WORD_BITS, self.weight_port_bits)
+
+    # Columns of a sparse job
+
+    @property
+    def column_phases(self) -> int:
+        """Weight beats of a column: `column_beats`, or what makes 64 bytes."""
+        return self.column_beats or min(COLUMN_BEATS_MAX, max(1, 512 // self.weight_port_bits))
+
+    @property
+    def column_chunk(self) -> int:
+        """Rows whose sums leave the column lanes at once: the most that divide `rows` and idle few lanes."""
+        trits = self.words_per_beat * WORDS[self.packing][0]
+        return max(
+            size
+            for size in range(1, self.rows + 1)
+            if self.rows % size == 0 and (size == 1 or 20 * (trits % size) <= trits)
+        )
+
+    @property
+    def column_lanes(self) -> int:
+        """Rows of a column that one beat holds."""
+        trits = self.words_per_beat * WORDS[self.packing][0]
+        return trits - trits % self.column_chunk
+
+    @property
+    def column_rows(self) -> int:
+        """Rows of a column, which is a block of the column image."""
+        return self.column_lanes * self.column_phases
 
     # Buffers and pipeline
 
@@ -178,14 +292,34 @@ class AcceleratorConfig:
         return 1 << max(3, (2 * self.tokens_max - 1).bit_length())
 
     @property
+    def positions(self) -> int:
+        """Steps in which a tile's lanes enter the datapath, a cycle apart: the length of a chain, or 1.
+
+        Lane ``l`` is in chain ``l % (lanes / positions)`` at position ``l // (lanes / positions)``.
+        """
+        return self.chain_length if (self.datapath, self.target) == ("fused", "ecp5") else 1
+
+    @property
     def tree_levels(self) -> int:
-        """Levels of adders of the tree, one cycle each."""
-        return (self.lanes - 1).bit_length()
+        """Levels of adders that join the chains, or the lanes where there are no chains."""
+        arity = self.tree_arity if self.datapath == "tree" else 2
+        levels, operands = 0, self.lanes // self.positions
+        while operands > 1:
+            operands = _ceil_div(operands, arity)
+            levels += 1
+        return levels
+
+    @property
+    def datapath_latency(self) -> int:
+        """Cycles from a token's activations, those of position 0, to its dot product."""
+        if self.datapath == "tree":
+            return _ceil_div(self.tree_levels, self.levels_per_register)
+        return self.positions + self.tree_levels
 
     @property
     def latency(self) -> int:
-        """Cycles from the issue of a token's word to its sum: activation register, tree, accumulator."""
-        return 1 + self.tree_levels + 1
+        """Cycles from the issue of a token's word to its sum: activation register, datapath, accumulator."""
+        return 1 + self.datapath_latency + 1
 
     # Jobs
 

@@ -1,79 +1,83 @@
-"""Dot product of a ternary weight row with activations: the portable adder tree."""
+"""Datapath `tree`: lanes that mask and complement, and a tree of adders, for any target."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-from amaranth.hdl import Module, Shape, Signal, Value, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Const, Module, Value
 
 from tritforge.accel.config import AcceleratorConfig
-
-#: Bits of one ternary weight as a lane reads it, ``{neg, nonzero}``: 0 is ``00``, +1 is ``01``, -1 is ``11``.
-TRIT_BITS = 2
+from tritforge.accel.datapath import Datapath, extend, register
 
 
-class DotTree(wiring.Component):
-    """Sum of lanes, each passing ``x``, ``~x`` or 0.
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A sum inside the tree: its bits, the +1 that it lacks, and the number of lanes in it."""
 
-    A lane masks and complements its activation; the adders that follow widen by one bit a level and have a
-    register each, so synthesis keeps their carry chains. A lane of weight -1 passes ``~x = -x - 1``: whoever
-    uses the sum adds the number of -1 weights (the row bias).
+    bits: Value
+    owed: Value
+    lanes: int
 
-    Parameters
-    ----------
-    config
-        Number of lanes and width of an activation.
 
-    Members
-    -------
-    acts : In, `lanes` activations side by side, lane 0 in the low bits
-    trits : In, `lanes` trits side by side
-    sum : Out, signed, `config.dot_bits` wide
+class DotTree(Datapath):
+    """Adder tree of `config.tree_arity` operands an adder.
 
-    The latency is ``ceil(log2(lanes))`` cycles, the throughput one sum a cycle.
+    A register follows every `config.levels_per_register` levels and the last one. Sums are as wide as their
+    interval needs: ``act_bits + ceil(log2(n))`` bits for n lanes.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
-        super().__init__(
-            {
-                "acts": In(config.lanes * config.act_bits),
-                "trits": In(config.lanes * TRIT_BITS),
-                "sum": Out(signed(config.dot_bits)),
-            }
-        )
-
-    @staticmethod
-    def model(acts: npt.ArrayLike, trits: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return what the tree computes: ``x``, ``~x`` or 0 summed over the last axis."""
-        x, w = np.asarray(acts, dtype=np.int64), np.asarray(trits)
-        return np.where(w == 0, 0, np.where(w < 0, ~x, x)).sum(axis=-1, dtype=np.int64)
-
     def lane(self, index: int) -> Value:
-        """Return the signed value that one lane passes."""
-        act = self.acts.word_select(index, self.config.act_bits)
-        nonzero, neg = self.trits.word_select(index, TRIT_BITS)
-        return ((act ^ neg.replicate(len(act))) & nonzero.replicate(len(act))).as_signed()
+        """Return the bits that one lane passes: ``x``, ``~x`` or 0."""
+        act = self.act(index)
+        nonzero, neg = self.trit(index)
+        return (act ^ neg.replicate(len(act))) & nonzero.replicate(len(act))
 
-    def add(self, a: Value, b: Value, level: int, index: int) -> Value:  # noqa: ARG002
-        """Return the sum of two neighbours; `level` and `index` say which adder of the tree this is."""
-        return a + b
+    def owed(self, index: int) -> Value:
+        """Return the +1 that one lane lacks."""
+        return self.trit(index)[1] if self.config.negation == "carry" else Const(0, 1)
+
+    def add(self, terms: Sequence[Term], width: int, level: int, index: int) -> Value:  # noqa: ARG002
+        """Return the sum of neighbours and of all that they lack but the last; `level` and `index` say where."""
+        return add_terms(terms, width, self.config.negation)
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        values: Sequence[Value] = [self.lane(index) for index in range(self.config.lanes)]
-        level = 0
-        while len(values) > 1:
-            registers = []
-            for index in range(0, len(values), 2):
-                pair = values[index : index + 2]
-                total = self.add(pair[0], pair[1], level, index // 2) if len(pair) == 2 else pair[0]
-                register = Signal(Shape(len(total), signed=True), name=f"level{level}_{index // 2}")
-                m.d.sync += register.eq(total)
-                registers.append(register)
-            values = registers
-            level += 1
-        m.d.comb += self.sum.eq(values[0])
+        config = self.config
+        terms = [Term(bits=self.lane(i), owed=self.owed(i), lanes=1) for i in range(config.lanes)]
+        for level in range(config.tree_levels):
+            ends_stage = (level + 1) % config.levels_per_register == 0 or level == config.tree_levels - 1
+            joined = []
+            for index, start in enumerate(range(0, len(terms), config.tree_arity)):
+                term = self._join(terms[start : start + config.tree_arity], level, index)
+                joined.append(_registered(m, term, f"level{level}_{index}") if ends_stage else term)
+            terms = joined
+        m.d.comb += [self.sum.eq(terms[0].bits.as_signed()), self.carry.eq(terms[0].owed)]
         return m
+
+    def _join(self, terms: Sequence[Term], level: int, index: int) -> Term:
+        if len(terms) == 1:
+            return terms[0]
+        lanes = sum(term.lanes for term in terms)
+        bits = self.add(terms, sum_bits(self.config, lanes), level, index)
+        return Term(bits=bits, owed=terms[-1].owed, lanes=lanes)
+
+
+def sum_bits(config: AcceleratorConfig, lanes: int) -> int:
+    """Width of a sum of lanes: it lies in ``-2**(act_bits-1) * n .. 2**(act_bits-1) * n - 1``."""
+    return config.act_bits + (lanes - 1).bit_length()
+
+
+def add_terms(terms: Sequence[Term], width: int, negation: str) -> Value:
+    """Return the bits of a sum that needs `width` of them."""
+    operands = [extend(term.bits, width) for term in terms]
+    owed = [term.owed for term in terms[:-1]]
+    if negation == "bias":
+        return sum(operands[1:], operands[0])[:width]
+    if len(terms) == 2:
+        # The carry-in as an addition of one more bit below: synthesis finds no carry-in in a sum of three.
+        return (Cat(1, operands[0]) + Cat(owed[0], operands[1]))[1 : width + 1]
+    return sum((*operands[1:], *owed), operands[0])[:width]
+
+
+def _registered(m: Module, term: Term, name: str) -> Term:
+    owed = term.owed if isinstance(term.owed, Const) else register(m, term.owed, f"{name}_owed")
+    return Term(bits=register(m, term.bits, name), owed=owed, lanes=term.lanes)

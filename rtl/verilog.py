@@ -12,6 +12,7 @@ from amaranth.back import verilog
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core, StreamCore
+from tritforge.accel.datapath import VendorCells
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 
@@ -113,7 +114,8 @@ def generate(
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise InputError(f"name is {name!r}; a Verilog identifier (letters, digits, _) is needed")
     top = StreamCore(core or Core(config))
-    body = verilog.convert(top, name=name, emit_src=False, strip_internal_attrs=True)
+    platform = VendorCells() if config.datapath == "fused" else None
+    body = verilog.convert(top, platform=platform, name=name, emit_src=False, strip_internal_attrs=True)
     header = _HEADER.format(version=version("tritforge"), lanes=config.lanes, rows=config.rows)
     ports = tuple(
         {

@@ -15,7 +15,8 @@ from tritforge.accel.errors import InputError
 
 NAMES = (
     "lanes, rows, tokens_max, k_max, m_max, act_bits, weight_port_bits, act_port_bits, result_port_bits, "
-    "datapath, packing, negation"
+    "datapath, packing, negation, target, chain_length, adders_per_chain, tree_arity, levels_per_register, "
+    "partial_sums, sparse"
 )
 
 
@@ -68,7 +69,15 @@ def test_a_number_that_is_not_whole_is_refused(value: Any) -> None:
         AcceleratorConfig(rows=value)
 
 
-@pytest.mark.parametrize(("name", "choices"), [("datapath", "tree"), ("packing", "i2"), ("negation", "bias")])
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("datapath", "tree, fused"),
+        ("target", "generic, ecp5, xilinx"),
+        ("packing", "i2, s5, s8"),
+        ("negation", "bias, carry"),
+    ],
+)
 @pytest.mark.parametrize("value", ["Tree", "", 2, None])
 def test_a_choice_is_one_of_those_there_are(name: str, choices: str, value: Any) -> None:
     with refused(f"{name} is {value!r}; it must be one of {choices}"):

@@ -3,15 +3,18 @@
 A subclass of the core may drive a connection once more: in Amaranth the last assignment wins.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Signal, Value
 
 from tritforge.accel.activations import ActivationBuffer
 from tritforge.accel.array import TileArray
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
+from tritforge.accel.datapath import Datapath, extend
 from tritforge.accel.results import ResultQueue
 from tritforge.accel.sequencer import Sequencer
-from tritforge.accel.tree import TRIT_BITS, DotTree
+from tritforge.accel.tree import DotTree, Term
 from tritforge.accel.weights import WeightLoader
 
 # Inside a tree
@@ -23,9 +26,8 @@ class LaneSignTree(DotTree):
     def lane(self, index: int) -> Value:
         if index != 1:
             return super().lane(index)
-        act = self.acts.word_select(index, self.config.act_bits)
-        nonzero, neg = self.trits.word_select(index, TRIT_BITS)
-        return ((act ^ (~neg).replicate(len(act))) & nonzero.replicate(len(act))).as_signed()
+        act, (nonzero, neg) = self.act(index), self.trit(index)
+        return (act ^ (~neg).replicate(len(act))) & nonzero.replicate(len(act))
 
 
 class LaneMaskTree(DotTree):
@@ -34,25 +36,24 @@ class LaneMaskTree(DotTree):
     def lane(self, index: int) -> Value:
         if index != self.config.lanes - 1:
             return super().lane(index)
-        act = self.acts.word_select(index, self.config.act_bits)
-        neg = self.trits.word_select(index, TRIT_BITS)[1]
-        return (act ^ neg.replicate(len(act))).as_signed()
+        act = self.act(index)
+        return act ^ self.trit(index)[1].replicate(len(act))
 
 
 class AdderBitTree(DotTree):
     """Bit 3 of one adder's sum is inverted."""
 
-    def add(self, a: Value, b: Value, level: int, index: int) -> Value:
-        total = super().add(a, b, level, index)
-        return (total ^ 0b1000)[: len(total)].as_signed() if (level, index) == (1, 0) else total
+    def add(self, terms: Sequence[Term], width: int, level: int, index: int) -> Value:
+        total = super().add(terms, width, level, index)
+        return (total ^ 0b1000)[:width] if (level, index) == (1, 0) else total
 
 
 class AdderWidthTree(DotTree):
     """The adders of the last level drop their carry: the sum wraps."""
 
-    def add(self, a: Value, b: Value, level: int, index: int) -> Value:
-        total = super().add(a, b, level, index)
-        return total[:-1].as_signed() if level == self.config.tree_levels - 1 else total
+    def add(self, terms: Sequence[Term], width: int, level: int, index: int) -> Value:
+        total = super().add(terms, width, level, index)
+        return extend(total[:-1], width) if level == self.config.tree_levels - 1 else total
 
 
 # Inside the array
@@ -65,29 +66,22 @@ class ArrayWithTree(TileArray):
         self.tree = tree
         super().__init__(config)
 
-    def make_tree(self, row: int) -> DotTree:
-        return self.tree(self.config) if row == 1 else super().make_tree(row)
+    def make_datapath(self, row: int) -> Datapath:
+        return self.tree(self.config) if row == 1 else super().make_datapath(row)
 
 
-class StaleSumArray(TileArray):
-    """A row tile's first tile adds to what the accumulator held before."""
+class ArrayWithInput(TileArray):
+    """An array whose accumulators never see one of their inputs."""
 
-    def start(self, first: Value, bias: Value, stored: Value) -> Value:
-        return stored
+    def __init__(self, config: AcceleratorConfig, name: str) -> None:
+        self.name = name
+        super().__init__(config)
 
-
-class LostBiasArray(TileArray):
-    """Sums start from 0 instead of the bias."""
-
-    def start(self, first: Value, bias: Value, stored: Value) -> Value:
-        return Mux(first, 0, stored)
-
-
-class NoForwardArray(TileArray):
-    """A sum that is still in the register is read from the memory, where it is not yet."""
-
-    def operand(self, forward: Value, register: Value, stored: Value) -> Value:
-        return stored
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        for row in range(self.config.rows):
+            m.d.comb += getattr(m.submodules[f"acc{row}"], self.name).eq(0)
+        return m
 
 
 # Between the blocks
@@ -148,24 +142,31 @@ class DroppedLastTile(MutantCore):
 
 
 class StaleSum(MutantCore):
-    """A stale accumulator."""
+    """A row tile's first tile adds to what the accumulator held before."""
 
     def make_array(self) -> TileArray:
-        return StaleSumArray(self.config)
+        return ArrayWithInput(self.config, "first")
 
 
 class LostBias(MutantCore):
-    """No bias."""
+    """Sums start from 0 instead of the bias."""
 
     def make_array(self) -> TileArray:
-        return LostBiasArray(self.config)
+        return ArrayWithInput(self.config, "start")
 
 
 class NoForward(MutantCore):
-    """No forwarding at T = 1."""
+    """At T = 1 a sum that is being added is read from the memory, where it is not yet."""
 
     def make_array(self) -> TileArray:
-        return NoForwardArray(self.config)
+        return ArrayWithInput(self.config, "forward")
+
+
+class NoPassing(MutantCore):
+    """At T = 2 a sum that is being written is read from the memory, where it is not yet."""
+
+    def make_array(self) -> TileArray:
+        return ArrayWithInput(self.config, "passing")
 
 
 class WrongToken(MutantCore):
@@ -269,6 +270,7 @@ MUTANTS: tuple[type[MutantCore], ...] = (
     StaleSum,
     LostBias,
     NoForward,
+    NoPassing,
     WrongToken,
     SwappedRows,
     StuckAddress,
