@@ -1,7 +1,7 @@
 """Code tables of the trits; no dependency, so that packers, models and hardware share them.
 
-A lane reads a trit as two bits ``{neg, nonzero}``: 0 is ``00``, +1 is ``01``, -1 is ``11``. The fourth pattern, ``10``,
-is no trit. Where it stands in a word, the denser packings use it as an escape:
+A lane reads a trit as two bits ``{neg, nonzero}``: 0 is ``00``, +1 is ``01``, -1 is ``11``. The fourth pattern,
+``10``, is no trit. Where it stands in a word, the denser packings use it as an escape:
 
 ``i2``, a trit in two bits
     The two bits as they are; ``10`` is illegal.

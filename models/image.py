@@ -1,24 +1,200 @@
-"""The accelerator's weight image: a ternary matrix in the order in which the hardware takes it."""
+"""The accelerator's weight image: a ternary matrix in the order in which the hardware takes it, and its file."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tritforge.accel.codes import BIAS_WORD_BITS, I2_CODES
-from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.codes import BIAS_WORD_BITS, WORDS
+from tritforge.accel.config import NEGATIONS, AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.models.packing import ILLEGAL, TRITS_PER_BYTE, pack_tiles, to_bytes, unpack_tiles
+
+#: First bytes of an image, and the version of what follows.
+MAGIC = b"tritimg\n"
+LAYOUT_VERSION = 1
+#: Length of the header: beats behind it stay aligned to ports of up to 512 bits.
+HEADER_BYTES = 64
+# Magic, version, packing, negation, rows, lanes, positions, port, M, K, length of the beats; the CRC-32 comes last.
+_HEADER = struct.Struct("<8sHBBIIIIIIQ")
+_CHECKSUM = struct.Struct("<I")
+_PACKINGS = tuple(WORDS)
+#: Trits that are packed at a time, so that they stay in a processor's cache.
+_CHUNK_TRITS = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightImage:
+    """A packed matrix with all that is needed to read it.
+
+    Attributes
+    ----------
+    rows, lanes, positions
+        Shape of a tile, and the order of its trits: (position, row, chain).
+    packing, negation
+        As of the configuration.
+    weight_port_bits
+        Width of a beat.
+    m, k
+        Shape of the matrix.
+    beats
+        What the hardware sees: the beats of the weight stream one behind the other, lowest byte first.
+    """
+
+    rows: int
+    lanes: int
+    positions: int
+    packing: str
+    negation: str
+    weight_port_bits: int
+    m: int
+    k: int
+    beats: bytes
+
+    @classmethod
+    def pack(cls, config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> "WeightImage":
+        """Pack a ternary matrix, shape (M, K); see `pack_image`."""
+        m, k = np.shape(codes) if np.ndim(codes) == 2 else (0, 0)
+        return cls(**_layout(config), m=m, k=k, beats=pack_image(config, codes))
+
+    def unpack(self, config: AcceleratorConfig) -> npt.NDArray[np.int8]:
+        """Return the matrix; see `unpack_image`."""
+        self.check(config)
+        return unpack_image(config, self.beats, self.m, self.k)
+
+    def check(self, config: AcceleratorConfig) -> None:
+        """Refuse an image that was packed for another layout than a configuration's.
+
+        Raises
+        ------
+        InputError
+            A parameter of the layout differs.
+        """
+        for name, wanted in _layout(config).items():
+            value = getattr(self, name)
+            if value != wanted:
+                raise InputError(
+                    f"the weight image has {name} {value} and the configuration {wanted}; pack the weights again"
+                )
+
+    def to_bytes(self) -> bytes:
+        """Return header and beats."""
+        head = _HEADER.pack(
+            MAGIC,
+            LAYOUT_VERSION,
+            _PACKINGS.index(self.packing),
+            NEGATIONS.index(self.negation),
+            self.rows,
+            self.lanes,
+            self.positions,
+            self.weight_port_bits,
+            self.m,
+            self.k,
+            len(self.beats),
+        ).ljust(HEADER_BYTES - _CHECKSUM.size, b"\0")
+        return head + _CHECKSUM.pack(zlib.crc32(self.beats, zlib.crc32(head))) + self.beats
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "WeightImage":
+        """Read header and beats.
+
+        Raises
+        ------
+        InputError
+            No image, one of another version, or a damaged one.
+        """
+        if len(data) < HEADER_BYTES:
+            raise InputError(f"{len(data)} bytes are no weight image; its header alone takes {HEADER_BYTES}")
+        head = data[: HEADER_BYTES - _CHECKSUM.size]
+        magic, version, packing, negation, rows, lanes, positions, port, m, k, length = _HEADER.unpack_from(
+            head
+        )
+        if magic != MAGIC:
+            raise InputError(f"no weight image: it begins with {magic!r}; {MAGIC!r} is needed")
+        if version != LAYOUT_VERSION:
+            raise InputError(
+                f"the weight image has layout version {version}; this version of the program reads {LAYOUT_VERSION}"
+            )
+        beats = data[HEADER_BYTES:]
+        if len(beats) != length:
+            raise InputError(
+                f"the weight image has {len(beats)} bytes of beats and its header says {length}: it is damaged"
+            )
+        (said,) = _CHECKSUM.unpack_from(data, len(head))
+        found = zlib.crc32(beats, zlib.crc32(head))
+        if found != said:
+            raise InputError(
+                f"the weight image has CRC-32 {found:08x} and its header says {said:08x}: it is damaged"
+            )
+        return cls(
+            rows=rows,
+            lanes=lanes,
+            positions=positions,
+            packing=_PACKINGS[packing],
+            negation=NEGATIONS[negation],
+            weight_port_bits=port,
+            m=m,
+            k=k,
+            beats=beats,
+        )
+
+
+def _layout(config: AcceleratorConfig) -> dict[str, Any]:
+    """Return the parameters that an image depends on."""
+    names = ("rows", "lanes", "positions", "packing", "negation", "weight_port_bits")
+    return {name: getattr(config, name) for name in names}
+
+
+def _check_codes(codes: npt.NDArray[np.integer], first_row: int) -> None:
+    """Refuse weights that are not ternary; `first_row` is the number of their first row."""
+    if codes.dtype == np.int8:
+        if not ((codes + np.int8(1)).view(np.uint8) > 2).any():
+            return
+    elif ((codes >= -1) & (codes <= 1)).all():
+        return
+    row, column = np.argwhere((codes < -1) | (codes > 1))[0]
+    raise InputError(
+        f"weight {codes[row, column]} at row {first_row + row}, column {column} is not ternary; "
+        "-1, 0 or +1 is needed"
+    )
+
+
+def _tile_codes(config: AcceleratorConfig, matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    """Return the trits of whole tiles in stream order, four a byte, shape (row tiles, tiles, bytes)."""
+    chains = config.lanes // config.positions
+    if chains % TRITS_PER_BYTE:
+        trits = matrix.reshape(-1, config.rows, matrix.shape[1] // config.lanes, config.positions, chains)
+        ordered = trits.transpose(0, 2, 3, 1, 4).reshape(len(trits), trits.shape[2], -1)
+        whole = np.zeros((*ordered.shape[:2], -(-ordered.shape[2] // 4) * 4), dtype=np.int8)
+        whole[..., : ordered.shape[2]] = ordered
+        return to_bytes(whole)
+    codes = to_bytes(matrix)
+    size = chains // TRITS_PER_BYTE
+    # As wide elements as there are, so that fewer are moved.
+    width = size & -size
+    units = codes.view(f"<u{min(width, 8)}")
+    parts = units.reshape(
+        -1, config.rows, matrix.shape[1] // config.lanes, config.positions, size // min(width, 8)
+    )
+    ordered_units = np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4))
+    return ordered_units.view(np.uint8).reshape(*ordered_units.shape[:2], -1)
 
 
 def pack_image(config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> bytes:
     """Pack a ternary matrix for the weight stream.
 
-    For each row tile: the biases of its rows (counts of -1, 16 bits little-endian, padded to whole beats), then its
-    tiles along K, each ``rows x lanes`` trits of two bits, lane by lane within a row, padded to whole beats. Rows
-    and lanes beyond the matrix hold zeros.
+    For each row tile: with negation ``bias`` the biases of its rows (counts of -1, 16 bits little-endian, padded to
+    whole beats), then its tiles along K, each ``rows x lanes`` trits in the order (position, row, chain) in words of
+    the packing (`tritforge.accel.beats` tells where they lie), padded to whole beats. Rows and lanes beyond the
+    matrix hold zeros.
 
     Parameters
     ----------
     config
-        Tile and port.
+        Tile, port and packing.
     codes : ndarray, shape (M, K)
         Weights in -1, 0, +1.
 
@@ -37,31 +213,114 @@ def pack_image(config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> bytes:
         raise InputError(f"weights have {codes.ndim} dimensions; a matrix of 2 is needed")
     m, k = codes.shape
     config.check_job(m, k, 1)
-    bad = np.argwhere((codes < -1) | (codes > 1))
-    if bad.size:
-        row, column = bad[0]
-        raise InputError(
-            f"weight {codes[row, column]} at row {row}, column {column} is not ternary; -1, 0 or +1 is needed"
-        )
-    row_tiles, k_tiles = config.row_tiles(m), config.k_tiles(k)
-    padded = np.zeros((row_tiles * config.rows, k_tiles * config.lanes), dtype=np.int8)
-    padded[:m, :k] = codes
-
+    row_tiles, columns = config.row_tiles(m), config.k_tiles(k) * config.lanes
     beat_bytes = config.weight_port_bits // 8
-    bias = np.zeros((row_tiles, config.bias_beats * beat_bytes * 8 // BIAS_WORD_BITS), dtype="<u2")
-    bias[:, : config.rows] = (padded == -1).sum(axis=1).reshape(row_tiles, config.rows)
+    bias_bytes = config.bias_beats * beat_bytes
+    image = np.zeros(
+        (row_tiles, bias_bytes + config.k_tiles(k) * config.tile_beats * beat_bytes), dtype=np.uint8
+    )
+    step = max(1, _CHUNK_TRITS // (config.rows * columns))
+    for low in range(0, row_tiles, step):
+        part = codes[low * config.rows : (low + step) * config.rows]
+        _check_codes(part, low * config.rows)
+        height = config.row_tiles(len(part)) * config.rows
+        if part.shape == (height, columns) and part.dtype == np.int8 and part.flags.c_contiguous:
+            matrix = part
+        else:
+            matrix = np.zeros((height, columns), dtype=np.int8)
+            matrix[: len(part), :k] = part
+        tiles = _tile_codes(config, matrix)
+        packed = pack_tiles(config, tiles.reshape(-1, tiles.shape[-1]))
+        image[low : low + step, bias_bytes:] = packed.reshape(len(tiles), -1)
+        if bias_bytes:
+            bias = np.zeros((len(tiles), bias_bytes * 8 // BIAS_WORD_BITS), dtype="<u2")
+            bias[:, : config.rows] = np.count_nonzero(matrix < 0, axis=1).reshape(-1, config.rows)
+            image[low : low + step, :bias_bytes] = bias.view(np.uint8)
+    return image.tobytes()
 
-    table = np.zeros(3, dtype=np.uint8)
-    for trit, code in I2_CODES.items():
-        table[trit] = code
-    tiles = table[padded.reshape(row_tiles, config.rows, k_tiles, config.lanes).transpose(0, 2, 1, 3)]
-    bits = np.stack([tiles & 1, tiles >> 1], axis=-1).reshape(row_tiles, k_tiles, -1)
-    packed = np.packbits(bits, axis=-1, bitorder="little")
-    beats = np.zeros((row_tiles, k_tiles, config.tile_beats * beat_bytes), dtype=np.uint8)
-    beats[:, :, : packed.shape[-1]] = packed
-    return np.concatenate(
-        [bias.view(np.uint8).reshape(row_tiles, -1), beats.reshape(row_tiles, -1)], axis=1
-    ).tobytes()
+
+def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt.NDArray[np.int8]:
+    """Unpack a weight image: the inverse of `pack_image`.
+
+    Parameters
+    ----------
+    config
+        Tile, port and packing.
+    beats
+        The beats.
+    m, k
+        Shape of the matrix.
+
+    Returns
+    -------
+    ndarray of int8, shape (M, K)
+
+    Raises
+    ------
+    InputError
+        Another number of bytes than the matrix takes, an illegal word, a weight other than 0 beyond the matrix, or a
+        bias that is not the number of its row's -1.
+    """
+    config.check_job(m, k, 1)
+    row_tiles, k_tiles = config.row_tiles(m), config.k_tiles(k)
+    beat_bytes = config.weight_port_bits // 8
+    bias_bytes = config.bias_beats * beat_bytes
+    size = row_tiles * (bias_bytes + k_tiles * config.tile_beats * beat_bytes)
+    if len(beats) != size:
+        raise InputError(f"{len(beats)} bytes of beats; a matrix of {m} x {k} takes {size}")
+    image = np.frombuffer(beats, dtype=np.uint8).reshape(row_tiles, -1)
+    matrix = np.empty((row_tiles * config.rows, k_tiles * config.lanes), dtype=np.int8)
+    step = max(1, _CHUNK_TRITS // (config.rows * matrix.shape[1]))
+    for low in range(0, row_tiles, step):
+        part = np.ascontiguousarray(image[low : low + step, bias_bytes:])
+        trits = unpack_tiles(config, part.reshape(len(part) * k_tiles, -1))
+        _place_tiles(config, trits, matrix[low * config.rows : (low + step) * config.rows], low * config.rows)
+    if matrix[m:].any() or matrix[:, k:].any():
+        matrix[:m, :k] = 0
+        row, column = np.argwhere(matrix)[0]
+        raise InputError(
+            f"weight {matrix[row, column]} at row {row}, column {column} lies beyond the matrix of {m} x {k}; "
+            "0 is needed there"
+        )
+    if bias_bytes:
+        bias = np.ascontiguousarray(image[:, :bias_bytes]).view("<u2")
+        counts = np.count_nonzero(matrix < 0, axis=1)
+        found = bias[:, : config.rows].ravel()
+        if (found != counts).any():
+            row = int(np.argmax(found != counts))
+            raise InputError(
+                f"the bias of row {row} is {found[row]}; the row has {counts[row]} weights of -1"
+            )
+    return np.ascontiguousarray(matrix[:m, :k])
+
+
+def _place_tiles(
+    config: AcceleratorConfig, trits: npt.NDArray[np.int8], matrix: npt.NDArray[np.int8], first_row: int
+) -> None:
+    """Put the unpacked tiles of some row tiles into the rows of a matrix, the first of them `first_row`."""
+    chains = config.lanes // config.positions
+    count = config.rows * config.lanes
+    shape = (
+        len(matrix) // config.rows,
+        matrix.shape[1] // config.lanes,
+        config.positions,
+        config.rows,
+        chains,
+    )
+    target = matrix.reshape(shape[0], config.rows, shape[1], config.positions, chains)
+    target[...] = trits[:, :count].reshape(shape).transpose(0, 3, 1, 2, 4)
+    if (matrix == ILLEGAL).any():
+        row, column = np.argwhere(matrix == ILLEGAL)[0]
+        raise InputError(
+            f"the word of the weight at row {first_row + row}, column {column} is illegal in packing "
+            f"{config.packing}: the image is damaged"
+        )
+    if trits[:, count:].any():
+        tile = int(np.argwhere(trits[:, count:])[0][0])
+        row, column = first_row + tile // shape[1] * config.rows, tile % shape[1] * config.lanes
+        raise InputError(
+            f"the tile at row {row}, column {column} is followed by words other than 0: the image is damaged"
+        )
 
 
 def pack_activations(config: AcceleratorConfig, codes: npt.NDArray[np.integer]) -> bytes:

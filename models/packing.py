@@ -1,0 +1,185 @@
+"""Packed words of whole tiles, vectorised: trits of a tile in stream order to the bytes of its beats, and back.
+
+Four trits lie in a byte on the way (the code of ``i2``), so that most steps move a quarter of the data, and words are
+looked up several trits at a time.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from tritforge.accel.beats import striped_words, tile_words
+from tritforge.accel.codes import CODES, I2_CODES, TRITS, WORDS
+from tritforge.accel.config import AcceleratorConfig
+
+Bytes = npt.NDArray[np.uint8]
+Trits = npt.NDArray[np.int8]
+
+#: Stands for a trit of an illegal word.
+ILLEGAL = 2
+TRITS_PER_BYTE = 4
+
+# Four bytes to two bits each, side by side in the highest byte of the product: no two terms overlap above bit 17.
+_CODE_BITS = np.uint32(0x03030303)
+_GATHER = np.uint32(1 << 24 | 1 << 18 | 1 << 12 | 1 << 6)
+
+
+def _pack_table(packing: str, words: int) -> npt.NDArray[np.uint8]:
+    """Words by the ``i2`` bits of their trits, one row for each pattern; illegal patterns are not asked for."""
+    count = WORDS[packing][0]
+    table = np.zeros((4 ** (count * words), words), dtype=np.uint8)
+    single = np.zeros(4**count, dtype=np.uint8)
+    for trits, word in CODES[packing].items():
+        single[sum(I2_CODES[trit] << 2 * index for index, trit in enumerate(trits))] = word
+    pattern = np.arange(len(table))
+    for index in range(words):
+        table[:, index] = single[pattern >> 2 * count * index & (4**count - 1)]
+    return table
+
+
+def _unpack_table(packing: str, words: int) -> npt.NDArray[np.int8]:
+    """Trits by words side by side, one row for each pattern; `ILLEGAL` for those of an illegal word."""
+    count, bits = WORDS[packing]
+    single = np.full((1 << bits, count), ILLEGAL, dtype=np.int8)
+    for word, trits in TRITS[packing].items():
+        single[word] = trits
+    pattern = np.arange(1 << bits * words)
+    return np.concatenate(
+        [single[pattern >> bits * index & ((1 << bits) - 1)] for index in range(words)], axis=1
+    )
+
+
+# Two s5 words are six trits, twelve bits; an s8 word is five trits, ten bits.
+_S5_PAIRS = _pack_table("s5", 2).view("<u2").ravel()
+_S8_WORDS = _pack_table("s8", 1).ravel()
+_I2_TRITS = _unpack_table("i2", 4).view("<u4").ravel()
+_S5_TRITS = _unpack_table("s5", 1)
+_S8_TRITS = _unpack_table("s8", 1)
+
+
+def to_bytes(trits: Trits) -> Bytes:
+    """Pack four trits in a byte, two bits each, the first trit lowest.
+
+    Parameters
+    ----------
+    trits : ndarray of int8, shape (..., n), n a multiple of 4
+        -1, 0, +1; not checked.
+    """
+    # The low two bits of a trit in two's complement are its code.
+    words = np.ascontiguousarray(trits).view("<u4") & _CODE_BITS
+    words *= _GATHER
+    words >>= np.uint32(24)
+    return words.astype(np.uint8)
+
+
+def _padded(array: Bytes, length: int) -> Bytes:
+    """Return the array with its last axis cut or filled up with zeros to a length."""
+    if array.shape[-1] == length:
+        return array
+    result = np.zeros((*array.shape[:-1], length), dtype=np.uint8)
+    kept = min(length, array.shape[-1])
+    result[..., :kept] = array[..., :kept]
+    return result
+
+
+def _s8_words(codes: Bytes) -> Bytes:
+    """Return the words of trits in ``i2`` bytes: twenty trits are five bytes and four words."""
+    groups = _padded(codes, -(-codes.shape[-1] // 5) * 5).reshape(-1, 5).astype(np.uint16)
+    index = np.empty((len(groups), 4), dtype=np.uint16)
+    for word in range(4):
+        index[:, word] = groups[:, word] >> 2 * word | groups[:, word + 1] << 8 - 2 * word
+    index &= np.uint16(0x3FF)
+    return _S8_WORDS.take(index).reshape(*codes.shape[:-1], -1)
+
+
+def _s5_words(codes: Bytes) -> Bytes:
+    """Return the words, a byte each, of trits in ``i2`` bytes: twelve trits are three bytes and four words."""
+    groups = _padded(codes, -(-codes.shape[-1] // 3) * 3).reshape(-1, 3).astype(np.uint16)
+    index = np.empty((len(groups), 2), dtype=np.uint16)
+    index[:, 0] = (groups[:, 0] | groups[:, 1] << 8) & 0xFFF
+    index[:, 1] = groups[:, 1] >> 4 | groups[:, 2] << 4
+    return _S5_PAIRS.take(index).view(np.uint8).reshape(*codes.shape[:-1], -1)
+
+
+def _s5_beats(config: AcceleratorConfig, words: Bytes) -> Bytes:
+    """Return the beats, shape (tiles, beats, bytes), of words of a byte each."""
+    stripes, per_beat, size = striped_words(config), config.words_per_beat, config.weight_port_bits // 8
+    blocks = -(-config.tile_beats // config.block_beats)
+    in_beats = config.block_beats * per_beat
+    words = _padded(words, blocks * (in_beats + stripes)).reshape(len(words), blocks, -1)
+
+    # Eight words become 40 bits: every second field moves down to its neighbour, and fields double, three times.
+    whole = words[..., :in_beats].reshape(-1, per_beat)
+    bits = _padded(whole, -(-per_beat // 8) * 8).view("<u8")
+    for shift, low in ((3, 0x001F001F001F001F), (6, 0x000003FF000003FF), (12, 0xFFFFF)):
+        kept = bits & np.uint64(low)
+        bits = kept | (bits ^ kept) >> np.uint64(shift)
+    packed = bits.view(np.uint8).reshape(*bits.shape, 8)[..., :5].reshape(len(bits), -1)
+    beats = _padded(packed, size).reshape(len(words), blocks, config.block_beats, size)
+
+    # Bit j of word i is remaining bit i of beat j; the remaining bits are the highest of the beat's last byte.
+    spread = words[..., None, in_beats:] >> np.arange(config.block_beats, dtype=np.uint8)[:, None] & 1
+    beats[..., -1] |= (spread << np.arange(8 - stripes, 8, dtype=np.uint8)).sum(axis=-1, dtype=np.uint8)
+    return beats.reshape(len(words), -1, size)[:, : config.tile_beats]
+
+
+def pack_tiles(config: AcceleratorConfig, codes: Bytes) -> Bytes:
+    """Pack tiles.
+
+    Parameters
+    ----------
+    config
+        Tile, port and packing.
+    codes : ndarray of uint8, shape (tiles, ceil(rows x lanes / 4))
+        Trits of each tile in stream order, as `to_bytes` gives them.
+
+    Returns
+    -------
+    ndarray of uint8, shape (tiles, tile_beats x bytes of a beat)
+    """
+    size = config.tile_beats * config.weight_port_bits // 8
+    if config.packing == "i2":
+        return _padded(codes, size)
+    if config.packing == "s8":
+        return _padded(_s8_words(codes), size)
+    return _s5_beats(config, _s5_words(codes)).reshape(len(codes), size)
+
+
+def _words_of_s5_beats(config: AcceleratorConfig, beats: Bytes) -> Bytes:
+    """Return the words of tiles, a byte each: the inverse of `_s5_beats`."""
+    stripes, per_beat, size = striped_words(config), config.words_per_beat, config.weight_port_bits // 8
+    blocks = -(-config.tile_beats // config.block_beats)
+    beats = _padded(beats, blocks * config.block_beats * size).reshape(-1, blocks, config.block_beats, size)
+    wide = np.zeros((*beats.shape[:-1], size + 1), dtype=np.uint16)
+    wide[..., :size] = beats
+    wide[..., :size] |= wide[..., 1:] << 8
+    start = 5 * np.arange(per_beat)
+    whole = (wide[..., start // 8] >> (start % 8).astype(np.uint16) & 31).astype(np.uint8)
+    rest = beats[..., -1:] >> np.arange(8 - stripes, 8, dtype=np.uint8) & 1
+    place = np.arange(config.block_beats, dtype=np.uint8)[:, None]
+    extra = (rest << place).sum(axis=-2, dtype=np.uint8)
+    return np.concatenate([whole.reshape(len(beats), blocks, -1), extra], axis=-1).reshape(len(beats), -1)
+
+
+def unpack_tiles(config: AcceleratorConfig, beats: Bytes) -> Trits:
+    """Unpack tiles: the inverse of `pack_tiles`.
+
+    Parameters
+    ----------
+    config
+        Tile, port and packing.
+    beats : ndarray of uint8, shape (tiles, tile_beats x bytes of a beat)
+
+    Returns
+    -------
+    ndarray of int8, shape (tiles, n)
+        Trits in stream order, those of the padding behind the tile's ``rows x lanes`` included, with `ILLEGAL` in
+        place of each trit of an illegal word.
+    """
+    if config.packing == "i2":
+        return _I2_TRITS.take(beats).view(np.int8).reshape(len(beats), -1)
+    if config.packing == "s8":
+        return _S8_TRITS.take(beats, axis=0).reshape(len(beats), -1)
+    words = _words_of_s5_beats(config, beats)
+    if not words[:, tile_words(config) :].any():
+        words = words[:, : tile_words(config)]
+    return _S5_TRITS.take(words, axis=0).reshape(len(beats), -1)
