@@ -301,9 +301,11 @@ class AcceleratorConfig:
 
     @property
     def tree_levels(self) -> int:
-        """Levels of adders that join the chains, or the lanes where there are no chains."""
-        arity = self.tree_arity if self.datapath == "tree" else 2
-        levels, operands = 0, self.lanes // self.positions
+        """Levels of adders that join the chains, the pairs of ``fused`` for Xilinx, or the lanes themselves."""
+        arity, levels, operands = self.tree_arity, 0, self.lanes // self.positions
+        if self.datapath == "fused":
+            arity = 3 if self.target == "xilinx" else 2
+            operands = _ceil_div(self.lanes, 2) if self.target == "xilinx" else operands
         while operands > 1:
             operands = _ceil_div(operands, arity)
             levels += 1
