@@ -1,6 +1,7 @@
 """The weight image and the activation stream, byte by byte."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,28 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_image import image_beats
 
-from tritforge.accel.codes import I2_CODES
+from tritforge.accel.beats import beat_words
+from tritforge.accel.codes import TRITS, WORDS
 from tritforge.accel.config import PRESETS, AcceleratorConfig
 from tritforge.accel.errors import InputError
-from tritforge.models.image import pack_activations, pack_image, unpack_results
-from tritforge.sim.cycles import activation_beats, weight_beats
+from tritforge.models.image import (
+    HEADER_BYTES,
+    WeightImage,
+    pack_activations,
+    pack_image,
+    unpack_image,
+    unpack_results,
+)
+from tritforge.sim.cycles import activation_beats
 
 TINY = PRESETS["tiny"]
-TRITS = {code: trit for trit, code in I2_CODES.items()}
+PACKINGS = tuple(WORDS)
+
+
+def changed(**values: Any) -> AcceleratorConfig:
+    return AcceleratorConfig.from_dict(values, base=TINY)
 
 
 def refused(message: str) -> Any:
@@ -24,56 +38,69 @@ def refused(message: str) -> Any:
     return pytest.raises(InputError, match=f"^{re.escape(message)}$")
 
 
-def unpack_image(config: AcceleratorConfig, data: bytes, m: int, k: int) -> npt.NDArray[np.int8]:
-    """Read an image as the hardware does, a beat and a trit at a time; check its biases and its padding."""
-    size = config.weight_port_bits // 8
-    assert len(data) % size == 0
-    beats = iter([int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)])
-
-    def take(count: int) -> int:
-        return sum(next(beats) << config.weight_port_bits * index for index in range(count))
-
-    matrix = np.zeros((config.row_tiles(m) * config.rows, config.k_tiles(k) * config.lanes), dtype=np.int8)
-    for low in range(0, len(matrix), config.rows):
-        bias = take(config.bias_beats)
-        for left in range(0, matrix.shape[1], config.lanes):
-            tile = take(config.tile_beats)
-            for row in range(config.rows):
-                for lane in range(config.lanes):
-                    matrix[low + row, left + lane] = TRITS[tile & 3]
-                    tile >>= 2
-            assert tile == 0
-        for row in range(config.rows):
-            assert bias & 0xFFFF == (matrix[low + row] == -1).sum()
-            bias >>= 16
-        assert bias == 0
-    assert next(beats, None) is None
-    assert not matrix[m:].any()
-    assert not matrix[:, k:].any()
-    return matrix[:m, :k]
+@st.composite
+def any_config(draw: st.DrawFn) -> AcceleratorConfig:
+    """Draw a small configuration; lanes need not be a power of two, and a tile may have several positions."""
+    values: dict[str, Any] = {
+        "lanes": draw(st.sampled_from([2, 4, 12, 16, 32])),
+        "rows": draw(st.integers(1, 9)),
+        "k_max": 64,
+        "m_max": 64,
+        "act_bits": draw(st.sampled_from([3, 8, 9, 16])),
+        "act_port_bits": 16,
+        "weight_port_bits": draw(st.sampled_from([16, 32, 64, 128, 256])),
+        "result_port_bits": 32,
+        "packing": draw(st.sampled_from(PACKINGS)),
+        "negation": draw(st.sampled_from(["bias", "carry"])),
+    }
+    chains = [length for length in (2, 4, 8) if values["lanes"] % length == 0 and length < values["lanes"]]
+    if chains and draw(st.booleans()):
+        skewed = {"datapath": "fused", "target": "ecp5", "negation": "carry"}
+        values |= skewed | {"chain_length": draw(st.sampled_from(chains))}
+    return AcceleratorConfig(**values)
 
 
-configs = st.builds(
-    AcceleratorConfig,
-    lanes=st.sampled_from([2, 4, 12, 16]),
-    rows=st.integers(1, 5),
-    k_max=st.just(64),
-    m_max=st.just(64),
-    act_bits=st.sampled_from([3, 8, 9, 16]),
-    act_port_bits=st.just(16),
-    weight_port_bits=st.sampled_from([16, 32, 128]),
-    result_port_bits=st.just(32),
-).filter(lambda config: config.lanes % config.acts_per_beat == 0)
+configs = any_config()
 
 
-@given(configs, st.integers(1, 20), st.integers(1, 40), st.integers(0, 1 << 32))
-def test_an_image_read_beat_by_beat_is_the_matrix(
+def ternary(seed: int, m: int, k: int) -> npt.NDArray[np.int8]:
+    return np.random.default_rng(seed).integers(-1, 2, (m, k)).astype(np.int8)
+
+
+@given(configs, st.integers(1, 20), st.integers(1, 64), st.integers(0, 1 << 32))
+def test_an_image_is_that_made_bit_by_bit_and_reads_back(
     config: AcceleratorConfig, m: int, k: int, seed: int
 ) -> None:
-    codes = np.random.default_rng(seed).integers(-1, 2, (m, k)).astype(np.int8)
+    codes = ternary(seed, m, k)
     image = pack_image(config, codes)
-    assert len(image) * 8 == weight_beats(config, m, k) * config.weight_port_bits
+    expected = image_beats(config, codes)
+    size = config.weight_port_bits // 8
+    beats = [int.from_bytes(image[start : start + size], "little") for start in range(0, len(image), size)]
+    assert beats == expected
+    assert len(beats) == config.row_tiles(m) * (config.bias_beats + config.k_tiles(k) * config.tile_beats)
     np.testing.assert_array_equal(unpack_image(config, image, m, k), codes)
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("port", [64, 128, 512])
+@pytest.mark.parametrize("negation", ["bias", "carry"])
+def test_a_large_image_is_packed_in_parts_and_reads_back(packing: str, port: int, negation: str) -> None:
+    base = AcceleratorConfig(packing=packing, weight_port_bits=port, negation=negation)
+    for config in (base, replace(base, datapath="fused", target="ecp5", negation="carry")):
+        codes = ternary(port, 1283, 1999)
+        image = pack_image(config, codes)
+        np.testing.assert_array_equal(unpack_image(config, image, *codes.shape), codes)
+        # The last row tile alone is the end of the whole.
+        tail = pack_image(config, codes[1280:])
+        assert image.endswith(tail)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float32])
+def test_codes_of_any_type_and_order_give_the_same_image(dtype: type) -> None:
+    codes = ternary(3, 8, 16)
+    for same in (codes.astype(dtype), np.asfortranarray(codes.astype(dtype)), codes.astype(dtype)[:, ::1]):
+        assert pack_image(TINY, same) == pack_image(TINY, codes)
+    assert pack_image(TINY, codes[::-1]) == pack_image(TINY, codes[::-1].copy())
 
 
 def test_an_image_is_worked_out_by_hand() -> None:
@@ -134,6 +161,156 @@ def test_a_wrong_number_of_words_is_refused(count: int) -> None:
         unpack_results(TINY, np.zeros(count, dtype=np.int32), 7, 2)
 
 
+def one_tile(config: AcceleratorConfig) -> tuple[AcceleratorConfig, int, int]:
+    """A configuration of one tile of 4 x 64 on a port of 64 bits."""
+    return replace(config, lanes=64, rows=4, k_max=128, weight_port_bits=64), 4, 64
+
+
+ILLEGAL = {
+    packing: sorted(set(range(1 << bits)) - set(TRITS[packing])) for packing, (_, bits) in WORDS.items()
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("tile", [0, 1, 2, 3])
+def test_an_illegal_word_is_named_with_its_place(packing: str, tile: int) -> None:
+    """Whole words and striped ones, every illegal word in turn."""
+    config, m, k = one_tile(changed(packing=packing))
+    count, bits = WORDS[packing]
+    size = 8
+    image = bytearray(pack_image(config, np.zeros((2 * m, 2 * k), dtype=np.int8)))
+    row_tile, column_tile = divmod(tile, 2)
+    start = row_tile * len(image) // 2 + size * (config.bias_beats + column_tile * config.tile_beats)
+    words = -(-m * k // count)
+    for word in range(words):
+        damaged = bytearray(image)
+        value = ILLEGAL[packing][word % len(ILLEGAL[packing])]
+        (beat,) = [
+            beat
+            for beat in range(config.tile_beats)
+            if word in beat_words(config, beat).whole or word in beat_words(config, beat).striped
+        ]
+        here = beat_words(config, beat)
+        if word in here.whole:
+            spots = [(beat, bits * (word - here.whole.start) + bit) for bit in range(bits)]
+        else:
+            spots = [(beat - 4 + bit, 60 + word - here.striped.start) for bit in range(bits)]
+        for bit, (at, place) in enumerate(spots):
+            damaged[start + size * at + place // 8] |= (value >> bit & 1) << place % 8
+        row, column = divmod(word * count, k)
+        with refused(
+            f"the word of the weight at row {row_tile * m + row}, column {column_tile * k + column} is illegal in "
+            f"packing {packing}: the image is damaged"
+        ):
+            unpack_image(config, bytes(damaged), 2 * m, 2 * k)
+
+
+def test_a_wrong_bias_is_named_with_its_row() -> None:
+    image = bytearray(pack_image(TINY, ternary(5, 9, 20)))
+    codes = ternary(5, 9, 20)
+    image[2] += 1
+    count = int((codes[1] == -1).sum())
+    with refused(f"the bias of row 1 is {count + 1}; the row has {count} weights of -1"):
+        unpack_image(TINY, bytes(image), 9, 20)
+
+
+def test_weights_beyond_the_matrix_are_refused() -> None:
+    image = pack_image(TINY, np.ones((4, 8), dtype=np.int8))
+    with refused("weight 1 at row 0, column 7 lies beyond the matrix of 4 x 7; 0 is needed there"):
+        unpack_image(TINY, image, 4, 7)
+    with refused("weight 1 at row 3, column 0 lies beyond the matrix of 3 x 8; 0 is needed there"):
+        unpack_image(TINY, image, 3, 8)
+
+
+@pytest.mark.parametrize(("packing", "byte", "value"), [("i2", 9, 1), ("s5", 7, 0x10), ("s8", 10, 1)])
+def test_what_follows_a_tile_is_zero(packing: str, byte: int, value: int) -> None:
+    """The byte behind 36 trits of two bits, the four bits behind 12 words of five, the byte behind 10 words."""
+    rows = 4 if packing == "s8" else 3
+    config = changed(lanes=12, rows=rows, k_max=72, packing=packing, negation="carry", weight_port_bits=64)
+    image = bytearray(pack_image(config, np.zeros((2 * rows, 24), dtype=np.int8)))
+    image[3 * len(image) // 4 + byte] |= value
+    with refused(
+        f"the tile at row {rows}, column 12 is followed by words other than 0: the image is damaged"
+    ):
+        unpack_image(config, bytes(image), 2 * rows, 24)
+
+
+@pytest.mark.parametrize("length", [0, 47, 49])
+def test_an_image_of_another_length_is_refused(length: int) -> None:
+    with refused(f"{length} bytes of beats; a matrix of 8 x 16 takes 48"):
+        unpack_image(TINY, bytes(length), 8, 16)
+
+
+# The file
+
+
+@given(configs, st.integers(1, 20), st.integers(1, 64), st.integers(0, 1 << 32))
+def test_a_file_tells_what_it_holds(config: AcceleratorConfig, m: int, k: int, seed: int) -> None:
+    codes = ternary(seed, m, k)
+    image = WeightImage.pack(config, codes)
+    assert image.beats == pack_image(config, codes)
+    data = image.to_bytes()
+    assert data[HEADER_BYTES:] == image.beats
+    again = WeightImage.from_bytes(data)
+    assert again == image
+    assert (again.m, again.k, again.packing, again.positions) == (m, k, config.packing, config.positions)
+    np.testing.assert_array_equal(again.unpack(config), codes)
+
+
+def test_the_header_is_worked_out_by_hand() -> None:
+    config = changed(packing="s8", negation="carry")
+    data = WeightImage.pack(config, np.zeros((5, 9), dtype=np.int8)).to_bytes()
+    assert HEADER_BYTES == 64
+    assert data[:8] == b"tritimg\n"
+    assert data[8:12] == bytes([1, 0, 2, 1])  # version, s8, carry
+    numbers = np.frombuffer(data[12:36], dtype="<u4").tolist()
+    assert numbers == [4, 8, 1, 32, 5, 9]  # rows, lanes, positions, port, M, K
+    assert int.from_bytes(data[36:44], "little") == len(data) - 64 == 2 * 2 * 2 * 4
+    assert data[44:60] == bytes(16)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_no_bit_of_a_file_changes_unseen(position: int, bit: int) -> None:
+    data = bytearray(WeightImage.pack(TINY, ternary(9, 12, 33)).to_bytes())
+    data[position % len(data)] ^= 1 << bit
+    with pytest.raises(InputError, match=r"^(no weight image|the weight image has)"):
+        WeightImage.from_bytes(bytes(data))
+
+
+def test_what_is_no_image_is_refused() -> None:
+    data = WeightImage.pack(TINY, ternary(9, 4, 8)).to_bytes()
+    with refused("63 bytes are no weight image; its header alone takes 64"):
+        WeightImage.from_bytes(data[:63])
+    with refused("no weight image: it begins with b'GGUF\\x03\\x00\\x00\\x00'; b'tritimg\\n' is needed"):
+        WeightImage.from_bytes(b"GGUF\x03\0\0\0" + data[8:])
+    with refused("the weight image has layout version 2; this version of the program reads 1"):
+        WeightImage.from_bytes(data[:8] + b"\x02" + data[9:])
+    with refused("the weight image has 15 bytes of beats and its header says 16: it is damaged"):
+        WeightImage.from_bytes(data[:-1])
+    damaged = WeightImage.pack(TINY, -ternary(9, 4, 8)).beats
+    with pytest.raises(InputError, match=r"^the weight image has CRC-32 [0-9a-f]{8} and its header says "):
+        WeightImage.from_bytes(data[:64] + damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rows", 2), ("lanes", 16), ("packing", "s5"), ("negation", "carry"), ("weight_port_bits", 64)],
+)
+def test_an_image_for_another_layout_is_refused(name: str, value: int | str) -> None:
+    image = WeightImage.pack(changed(**{name: value}), ternary(9, 4, 8))
+    with refused(
+        f"the weight image has {name} {value} and the configuration {getattr(TINY, name)}; pack the weights again"
+    ):
+        image.unpack(TINY)
+
+
+def test_an_image_in_another_order_is_refused() -> None:
+    config = changed(datapath="fused", target="ecp5", negation="carry", chain_length=4)
+    image = WeightImage.pack(config, ternary(9, 4, 8))
+    with refused("the weight image has positions 4 and the configuration 2; pack the weights again"):
+        image.check(replace(config, chain_length=2))
+
+
 @pytest.mark.parametrize("value", [2, -2, 127, -128])
 def test_a_weight_that_is_not_ternary_is_named_with_its_place(value: int) -> None:
     codes = np.zeros((5, 6), dtype=np.int8)
@@ -141,6 +318,15 @@ def test_a_weight_that_is_not_ternary_is_named_with_its_place(value: int) -> Non
     codes[4, 0] = value
     with refused(f"weight {value} at row 3, column 4 is not ternary; -1, 0 or +1 is needed"):
         pack_image(TINY, codes)
+    with refused(f"weight {value} at row 3, column 4 is not ternary; -1, 0 or +1 is needed"):
+        pack_image(TINY, codes.astype(np.int32))
+
+
+def test_a_weight_far_down_is_named_with_its_place() -> None:
+    codes = np.zeros((2000, 2000), dtype=np.int8)
+    codes[1999, 3] = -5
+    with refused("weight -5 at row 1999, column 3 is not ternary; -1, 0 or +1 is needed"):
+        pack_image(AcceleratorConfig(), codes)
 
 
 @pytest.mark.parametrize("value", [128, -129, 1000])
