@@ -99,3 +99,17 @@ def word_of_value(packing: str, value: int) -> int:
 def value_of_word(packing: str, word: int) -> int:
     """Return the base-3 value of a legal word; an illegal one is a `KeyError`."""
     return value_of(TRITS[packing][word])
+
+
+def gguf_byte(value: int) -> int:
+    """Return the byte that GGUF's TQ1_0 has for the base-3 value of five trits.
+
+    There the first trit is the most significant, and the byte is ``ceil(v * 256 / 243)``, so that multiplying by 3
+    brings one trit after the other over 256.
+    """
+    return -(-value_of(trits_of(value, 5)[::-1]) * 256 // 243)
+
+
+def value_of_gguf_byte(byte: int) -> int:
+    """Return the base-3 value of five trits that a TQ1_0 byte holds: the inverse of `gguf_byte`."""
+    return value_of(trits_of(byte * 243 // 256, 5)[::-1])

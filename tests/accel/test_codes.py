@@ -12,8 +12,10 @@ from tritforge.accel.codes import (
     I2_ILLEGAL,
     TRITS,
     WORDS,
+    gguf_byte,
     trits_of,
     value_of,
+    value_of_gguf_byte,
     value_of_word,
     word_of_value,
 )
@@ -103,3 +105,21 @@ def test_words_read_as_they_are_described(
 
 def test_bits_of_a_trit() -> None:
     assert BITS_PER_TRIT == {"i2": 2.0, "s5": 5 / 3, "s8": 1.6}
+
+
+def test_gguf_bytes_are_a_bijection_to_the_words() -> None:
+    """Through the base-3 value; the first trit is the most significant there."""
+    bytes_ = [gguf_byte(value_of_word("s8", word)) for word in TRITS["s8"]]
+    assert len(set(bytes_)) == 243
+    assert [word_of_value("s8", value_of_gguf_byte(byte)) for byte in bytes_] == list(TRITS["s8"])
+    assert gguf_byte(value_of((0, 0, 0, 0, 0))) == -(-121 * 256 // 243)
+    assert gguf_byte(value_of((1, -1, -1, -1, -1))) == -(-162 * 256 // 243)
+    for word, trits in TRITS["s8"].items():
+        # As GGUF reads them: the byte times 3, modulo 256, brings the next digit over 256.
+        byte = gguf_byte(value_of_word("s8", word))
+        read = []
+        for _ in trits:
+            byte *= 3
+            read.append((byte >> 8) - 1)
+            byte &= 255
+        assert tuple(read) == trits
