@@ -1,6 +1,6 @@
 """Accumulators of one output row, a sum for each token."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -28,7 +28,7 @@ class Accumulator(wiring.Component):
     read_token : In, the token whose dot product comes in the next cycle
     first : In, with `read_token`: it starts from `start`, not from its sum so far
     forward : In, with `read_token`: its sum so far is being added in this cycle
-    passing : In, with `read_token`: its sum so far is in `sum`
+    passing : In, with `read_token`: its sum so far is in `sum`, not yet in the memory
     start : In, with `read_token`: the row's bias, where there is one
     dot, carry : In, the datapath's outputs
     add : In, `dot` belongs to a token
@@ -55,20 +55,17 @@ class Accumulator(wiring.Component):
             }
         )
 
-    def so_far(self, stored: Value, register: Value) -> Value:
-        """Return the sum that the token at `read_token` goes on from when it is not forwarded."""
-        return Mux(self.passing, register, stored)
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         width = config.acc_bits
-        register, operand = Signal(width), Signal(width)
-        forward = Signal()
-        initial = self.start if config.negation == "bias" else Const(0, 1)
+        # A token goes on from the register where `forward`, else from `stored`; `start` is 0 but for first tiles.
+        register, stored, start, forward = Signal(width), Signal(width), Signal(config.bias_bits), Signal()
+        if config.negation == "bias":
+            m.d.sync += start.eq(Mux(self.first, self.start, 0))
         if config.tokens_max == 1:
             # The one token's sum stays in the register.
-            m.d.sync += [forward.eq(~self.first), operand.eq(Mux(self.first, initial, 0))]
+            m.d.sync += forward.eq(~self.first)
         else:
             m.submodules.memory = memory = Memory(shape=width, depth=config.tokens_max, init=[])
             write, read = memory.write_port(), memory.read_port(domain="comb")
@@ -80,25 +77,29 @@ class Accumulator(wiring.Component):
             ]
             m.d.sync += [
                 forward.eq(self.forward & ~self.first),
-                operand.eq(self.so_far(read.data, register)),
+                stored.eq(Mux(self.passing, register, read.data)),
             ]
-            with m.If(self.forward):
-                m.d.sync += operand.eq(0)
             with m.If(self.first):
-                m.d.sync += operand.eq(initial)
-
-        dot = extend(self.dot, width)
-        if config.datapath == "fused" and config.target == "ecp5":
-            adder = Adder(
-                kind=Kind.EITHER, a=dot, b=register, c=forward.replicate(width), d=operand, carry=self.carry
-            )
-            (total,) = add_chain(m, [adder], name="total", cells=platform is not None)
-        else:
-            addend = Mux(forward, register, operand)
-            total = (
-                (Cat(1, dot) + Cat(self.carry, addend))[1:] if config.negation == "carry" else dot + addend
-            )
+                m.d.sync += stored.eq(0)
+        total = self._add(m, register, forward, stored, start, cells=platform is not None)
         with m.If(self.add):
             m.d.sync += register.eq(total)
         m.d.comb += self.sum.eq(register.as_signed())
         return m
+
+    def _add(
+        self, m: Module, register: Value, forward: Value, stored: Value, start: Value, *, cells: bool
+    ) -> Value:
+        """Return the new sum."""
+        config = self.config
+        width = config.acc_bits
+        dot = extend(self.dot, width)
+        if config.datapath == "fused" and config.target == "ecp5":
+            adder = Adder(
+                kind=Kind.CHOICE, a=dot, b=register, c=forward.replicate(width), d=stored, carry=self.carry
+            )
+            return add_chain(m, [adder], name="total", cells=cells)[0]
+        if config.negation == "carry":
+            return (Cat(1, dot) + Cat(self.carry, Mux(forward, register, stored)))[1:]
+        # Both are 0 where the token starts from its bias: the choice of three is one LUT of four inputs.
+        return dot + (Mux(forward, register, stored) | start)

@@ -1,5 +1,7 @@
 """The array: active tile, one datapath a row, exact accumulators."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
@@ -11,6 +13,7 @@ from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
+from tritforge.accel.fused_xilinx import XilinxFusedDot
 from tritforge.accel.sequencer import issue_layout
 from tritforge.accel.tree import DotTree
 
@@ -18,7 +21,7 @@ from tritforge.accel.tree import DotTree
 def make_datapath(config: AcceleratorConfig) -> Datapath:
     """Return the dot product of a row that a configuration asks for."""
     if config.datapath == "fused":
-        return Ecp5FusedDot(config)
+        return XilinxFusedDot(config) if config.target == "xilinx" else Ecp5FusedDot(config)
     return DotTree(config)
 
 
@@ -57,10 +60,10 @@ class TileArray(wiring.Component):
                 "word": In(config.lanes * config.act_container_bits),
                 "swap": In(1),
                 "tile": In(config.tile_bits),
-                "bias": In(config.rows * config.bias_bits),
                 "sums": Out(sums_layout(config)),
                 "sums_valid": Out(1),
             }
+            | ({"bias": In(config.rows * config.bias_bits)} if config.negation == "bias" else {})
         )
 
     def make_datapath(self, row: int) -> Datapath:  # noqa: ARG002
@@ -76,22 +79,24 @@ class TileArray(wiring.Component):
         config = self.config
         steps = config.datapath_latency
 
-        # stage[i] is the token that is i + 1 cycles behind its issue.
-        stage = [Signal(issue_layout(config), name=f"stage{index}") for index in range(steps + 2)]
-        m.d.sync += [after.eq(before) for before, after in zip([self.issue, *stage], stage, strict=False)]
-        fetch, add, out = stage[steps - 1], stage[steps], stage[steps + 1]
+        # stage[i] is the token that was issued i cycles ago.
+        stage = [
+            self.issue,
+            *(Signal(issue_layout(config), name=f"stage{index}") for index in range(1, steps + 3)),
+        ]
+        m.d.sync += [after.eq(before) for before, after in pairwise(stage)]
+        early, fetch, add, out = stage[steps - 1 :]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
 
-        entered = [self.issue.valid, *(token.valid for token in stage)]
-        acts = [self._activations(m, position, entered[position]) for position in range(config.positions)]
+        acts = [self._activations(m, position, stage[position].valid) for position in range(config.positions)]
         trits = self._weights(m)
         biases = self._biases(m, fetch) if config.negation == "bias" else None
 
-        # A token that comes again too soon for the memory.
+        # A token that comes again too soon for the memory; found out a cycle before it is fetched.
         forward, passing = Signal(), Signal()
-        m.d.comb += [
-            forward.eq(add.valid & (add.token == fetch.token)),
-            passing.eq(out.valid & (out.token == fetch.token)),
+        m.d.sync += [
+            forward.eq(fetch.valid & (fetch.token == early.token)),
+            passing.eq(add.valid & (add.token == early.token)),
         ]
         for row in range(config.rows):
             m.submodules[f"dot{row}"] = dot = self.make_datapath(row)

@@ -7,8 +7,8 @@ first two (the others at 0) that generates the carry. Three facts make a ternary
   and complement of a lane's activation fit into the adder that sums it.
 - A bit whose propagate LUT is 0 and whose generate LUT is A starts a carry from the fabric. nextpnr puts a cell of
   two such bits before every chain whose carry-in is connected, even to a constant, and one behind every chain
-  whose carry-out is connected, even to nothing. Here the first bit of an adder is that start and the
-  chain's ends stay open, so several adders may also follow each other in one chain.
+  whose carry-out is connected, even to nothing. Here the first bit of an adder is that start, so a netlist may leave
+  the chain's ends open (`tritforge.rtl.netlist` does), and several adders may follow each other in one chain.
 - The start bit is a free carry-in: it takes the +1 of a negation.
 """
 
@@ -29,8 +29,8 @@ class Kind(Enum):
 
     #: The masked and complemented B: C complements, D lets pass.
     TERNARY = _table(lambda a, b, c, d: a ^ (d & (b ^ c)))
-    #: D, exclusive-or B where C.
-    EITHER = _table(lambda a, b, c, d: a ^ d ^ (b & c))
+    #: B where C, else D.
+    CHOICE = _table(lambda a, b, c, d: a ^ (b if c else d))
     #: B; C and D are high, since the generate LUT sees them low.
     PLAIN = _table(lambda a, b, c, d: a ^ b if c & d else a)
 
@@ -70,8 +70,8 @@ class Adder:
         """Return what is added to `a` besides the carry."""
         if self.kind is Kind.TERNARY:
             return self.d & (self.b ^ self.c)
-        if self.kind is Kind.EITHER:
-            return self.d ^ (self.b & self.c)
+        if self.kind is Kind.CHOICE:
+            return (self.b & self.c) | (self.d & ~self.c)
         return self.b
 
 
@@ -109,20 +109,16 @@ def add_chain(m: Module, adders: Sequence[Adder], *, name: str, cells: bool) -> 
         sums.append(total)
     if len(bits) % 2:
         bits.append((START, Const(0, 1), _HIGH, _HIGH, _HIGH, None))
-    carry: Value | None = None
+    carry: Value = Const(0, 1)  # ignored by the start bit; kept for tools that ask for every input
     for index in range(0, len(bits), 2):
-        ports: dict[str, Value] = {}
+        ports: dict[str, Value] = {"i_CIN": carry}
         parameters: dict[str, Const | str] = {}
         for half in (0, 1):
             table, a, b, c, d, out = bits[index + half]
             parameters |= {f"p_INIT{half}": Const(table, 16), f"p_INJECT1_{half}": "NO"}
             ports |= {f"i_A{half}": a, f"i_B{half}": b, f"i_C{half}": c, f"i_D{half}": d}
-            if out is not None:
-                ports[f"o_S{half}"] = out
-        if carry is not None:
-            ports["i_CIN"] = carry
-        if index + 2 < len(bits):
-            carry = Signal(name=f"{name}_carry{index // 2}")
-            ports["o_COUT"] = carry
+            ports[f"o_S{half}"] = out if out is not None else Signal(name=f"{name}_open{index + half}")
+        carry = Signal(name=f"{name}_carry{index // 2}")
+        ports["o_COUT"] = carry
         m.submodules[f"{name}_cell{index // 2}"] = Instance("CCU2C", **parameters, **ports)
     return sums

