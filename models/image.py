@@ -162,6 +162,14 @@ def _check_codes(codes: npt.NDArray[np.integer], first_row: int) -> None:
     )
 
 
+def _count_negative(matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
+    """Return the number of negative entries of each row."""
+    if matrix.shape[1] % 8:
+        return (matrix < 0).sum(axis=1, dtype=np.uint64)
+    signs = matrix.view(np.uint64) & np.uint64(0x8080808080808080)
+    return np.bitwise_count(signs).sum(axis=1, dtype=np.uint64)
+
+
 def _tile_codes(config: AcceleratorConfig, matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
     """Return the trits of whole tiles in stream order, four a byte, shape (row tiles, tiles, bytes)."""
     chains = config.lanes // config.positions
@@ -234,7 +242,7 @@ def pack_image(config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> bytes:
         image[low : low + step, bias_bytes:] = packed.reshape(len(tiles), -1)
         if bias_bytes:
             bias = np.zeros((len(tiles), bias_bytes * 8 // BIAS_WORD_BITS), dtype="<u2")
-            bias[:, : config.rows] = np.count_nonzero(matrix < 0, axis=1).reshape(-1, config.rows)
+            bias[:, : config.rows] = _count_negative(matrix).reshape(-1, config.rows)
             image[low : low + step, :bias_bytes] = bias.view(np.uint8)
     return image.tobytes()
 
@@ -284,7 +292,7 @@ def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt
         )
     if bias_bytes:
         bias = np.ascontiguousarray(image[:, :bias_bytes]).view("<u2")
-        counts = np.count_nonzero(matrix < 0, axis=1)
+        counts = _count_negative(matrix)
         found = bias[:, : config.rows].ravel()
         if (found != counts).any():
             row = int(np.argmax(found != counts))

@@ -51,6 +51,8 @@ def _unpack_table(packing: str, words: int) -> npt.NDArray[np.int8]:
 # Two s5 words are six trits, twelve bits; an s8 word is five trits, ten bits.
 _S5_PAIRS = _pack_table("s5", 2).view("<u2").ravel()
 _S8_WORDS = _pack_table("s8", 1).ravel()
+# The bits of an s5 word, a byte each.
+_S5_BITS = np.array([sum((word >> bit & 1) << 8 * bit for bit in range(5)) for word in range(32)], dtype="<u8")
 _I2_TRITS = _unpack_table("i2", 4).view("<u4").ravel()
 _S5_TRITS = _unpack_table("s5", 1)
 _S8_TRITS = _unpack_table("s8", 1)
@@ -81,45 +83,65 @@ def _padded(array: Bytes, length: int) -> Bytes:
     return result
 
 
+def _groups(codes: Bytes, size: int, width: int) -> Bytes:
+    """Return groups of `size` bytes, each filled up to `width` bytes, shape (tiles, groups, width)."""
+    tiles, length = codes.shape
+    whole, rest = divmod(length, size)
+    groups = np.zeros((tiles, whole + (rest > 0), width), dtype=np.uint8)
+    groups[:, :whole, :size] = codes[:, : whole * size].reshape(tiles, whole, size)
+    if rest:
+        groups[:, whole, :rest] = codes[:, whole * size :]
+    return groups
+
+
 def _s8_words(codes: Bytes) -> Bytes:
     """Return the words of trits in ``i2`` bytes: twenty trits are five bytes and four words."""
-    groups = _padded(codes, -(-codes.shape[-1] // 5) * 5).reshape(-1, 5).astype(np.uint16)
-    index = np.empty((len(groups), 4), dtype=np.uint16)
-    for word in range(4):
-        index[:, word] = groups[:, word] >> 2 * word | groups[:, word + 1] << 8 - 2 * word
-    index &= np.uint16(0x3FF)
-    return _S8_WORDS.take(index).reshape(*codes.shape[:-1], -1)
+    bits = _groups(codes, 5, 8).view("<u8")
+    # Four fields of ten bits move to sixteen each.
+    for shift, low in ((12, 0xFFFFF), (6, 0x3FF000003FF)):
+        kept = bits & np.uint64(low)
+        bits = kept | (bits ^ kept) << np.uint64(shift)
+    return _S8_WORDS.take(bits.view("<u2")).reshape(len(codes), -1)
 
 
 def _s5_words(codes: Bytes) -> Bytes:
     """Return the words, a byte each, of trits in ``i2`` bytes: twelve trits are three bytes and four words."""
-    groups = _padded(codes, -(-codes.shape[-1] // 3) * 3).reshape(-1, 3).astype(np.uint16)
-    index = np.empty((len(groups), 2), dtype=np.uint16)
-    index[:, 0] = (groups[:, 0] | groups[:, 1] << 8) & 0xFFF
-    index[:, 1] = groups[:, 1] >> 4 | groups[:, 2] << 4
-    return _S5_PAIRS.take(index).view(np.uint8).reshape(*codes.shape[:-1], -1)
+    bits = _groups(codes, 3, 4).view("<u4")
+    kept = bits & np.uint32(0xFFF)
+    bits = kept | (bits ^ kept) << np.uint32(4)
+    return _S5_PAIRS.take(bits.view("<u2")).view(np.uint8).reshape(len(codes), -1)
 
 
 def _s5_beats(config: AcceleratorConfig, words: Bytes) -> Bytes:
     """Return the beats, shape (tiles, beats, bytes), of words of a byte each."""
-    stripes, per_beat, size = striped_words(config), config.words_per_beat, config.weight_port_bits // 8
-    blocks = -(-config.tile_beats // config.block_beats)
-    in_beats = config.block_beats * per_beat
-    words = _padded(words, blocks * (in_beats + stripes)).reshape(len(words), blocks, -1)
+    stripes, per_beat, port = striped_words(config), config.words_per_beat, config.weight_port_bits
+    length = config.block_beats
+    blocks = -(-config.tile_beats // length)
+    words = _padded(words, blocks * (length * per_beat + stripes)).reshape(len(words), blocks, -1)
 
     # Eight words become 40 bits: every second field moves down to its neighbour, and fields double, three times.
-    whole = words[..., :in_beats].reshape(-1, per_beat)
-    bits = _padded(whole, -(-per_beat // 8) * 8).view("<u8")
+    fields = np.zeros((len(words), blocks, length, -(-per_beat // 8) * 8), dtype=np.uint8)
+    fields[..., :per_beat] = words[..., : length * per_beat].reshape(len(words), blocks, length, per_beat)
+    bits = fields.view("<u8")
     for shift, low in ((3, 0x001F001F001F001F), (6, 0x000003FF000003FF), (12, 0xFFFFF)):
         kept = bits & np.uint64(low)
         bits = kept | (bits ^ kept) >> np.uint64(shift)
-    packed = bits.view(np.uint8).reshape(*bits.shape, 8)[..., :5].reshape(len(bits), -1)
-    beats = _padded(packed, size).reshape(len(words), blocks, config.block_beats, size)
 
-    # Bit j of word i is remaining bit i of beat j; the remaining bits are the highest of the beat's last byte.
-    spread = words[..., None, in_beats:] >> np.arange(config.block_beats, dtype=np.uint8)[:, None] & 1
-    beats[..., -1] |= (spread << np.arange(8 - stripes, 8, dtype=np.uint8)).sum(axis=-1, dtype=np.uint8)
-    return beats.reshape(len(words), -1, size)[:, : config.tile_beats]
+    beats = np.zeros((len(words), blocks, length, -(-port // 64)), dtype="<u8")
+    for group in range(bits.shape[-1]):
+        at, shift = divmod(40 * group, 64)
+        beats[..., at] |= bits[..., group] << np.uint64(shift)
+        if shift > 24 and at + 1 < beats.shape[-1]:
+            beats[..., at + 1] |= bits[..., group] >> np.uint64(64 - shift)
+
+    # Bit j of word i is remaining bit i of beat j; the remaining bits are the highest of the beat.
+    rest = np.zeros((len(words), blocks), dtype="<u8")
+    for stripe in range(stripes):
+        rest |= _S5_BITS.take(words[..., length * per_beat + stripe]) << np.uint64(stripe)
+    by_beat = rest.view(np.uint8).reshape(len(words), blocks, 8)[..., :length].astype("<u8")
+    beats[..., -1] |= by_beat << np.uint64((port - stripes) % 64)
+    data = beats.view(np.uint8)[..., : port // 8]
+    return data.reshape(len(words), -1, port // 8)[:, : config.tile_beats]
 
 
 def pack_tiles(config: AcceleratorConfig, codes: Bytes) -> Bytes:
