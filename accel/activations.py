@@ -81,21 +81,13 @@ class ActivationBuffer(wiring.Component):
             token_end.eq(k_left <= config.acts_per_beat),
             word_end.eq(token_end | (group == config.beats_per_word - 1)),
             job_end.eq(token_end & (tokens_left == 1)),
-            self.jobs.ready.eq(~busy),
+            # With the last beat of a job the next one is taken, whose first beat may follow at once.
+            self.jobs.ready.eq(~busy | (taken & job_end)),
             self.beats.ready.eq(busy & (free != 0) & ~(job_end & self.loaded.valid)),
             taken.eq(self.beats.valid & self.beats.ready),
         ]
         released = self._memory(m, pointer, group, taken)
         m.d.sync += free.eq(free + released - (taken & word_end))
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [
-                busy.eq(1),
-                job.eq(self.jobs.payload),
-                k_left.eq(self.jobs.payload.k),
-                tokens_left.eq(self.jobs.payload.tokens),
-                words.eq(0),
-                stride.eq(0),
-            ]
         with m.If(taken):
             m.d.sync += [
                 group.eq(Mux(word_end, 0, group + 1)),
@@ -117,6 +109,15 @@ class ActivationBuffer(wiring.Component):
                 self.loaded.payload.job.eq(job),
                 self.loaded.payload.words.eq(words + 1),
                 self.loaded.payload.stride.eq(stride + (tokens_left == job.tokens)),
+            ]
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [
+                busy.eq(1),
+                job.eq(self.jobs.payload),
+                k_left.eq(self.jobs.payload.k),
+                tokens_left.eq(self.jobs.payload.tokens),
+                words.eq(0),
+                stride.eq(0),
             ]
         return m
 

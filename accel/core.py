@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.activations import ActivationBuffer
 from tritforge.accel.array import TileArray
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.job import Error, JobPort, job_layout
-from tritforge.accel.results import ResultQueue, beat_layout
+from tritforge.accel.job import READER_PLACES, Error, JobPort, job_flags, job_layout
+from tritforge.accel.partial_sums import beat_layout
+from tritforge.accel.results import ResultQueue
 from tritforge.accel.sequencer import Sequencer
 from tritforge.accel.weights import WeightLoader
 
@@ -21,6 +22,7 @@ class Core(wiring.Component):
     jobs : In, stream of jobs
     activations : In, stream of beats: T tokens of K activations each, every token starts a beat
     weights : In, stream of beats: the packed weight image (`tritforge.models.image`)
+    partials : In, with `partial_sums`, stream of result beats: what the sums of jobs that accumulate are added to
     results : Out, stream of `beat_layout`: M x T words in the order (row tile, token, row)
     busy : Out, a job was taken whose results are not all gone
     error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
@@ -28,6 +30,7 @@ class Core(wiring.Component):
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
+        partials = {"partials": In(stream.Signature(config.result_port_bits))} if config.partial_sums else {}
         super().__init__(
             {
                 "jobs": In(stream.Signature(job_layout(config))),
@@ -37,6 +40,7 @@ class Core(wiring.Component):
                 "busy": Out(1),
                 "error": Out(Shape.cast(Error).width),
             }
+            | partials
         )
 
     def make_buffer(self) -> ActivationBuffer:
@@ -61,7 +65,7 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        m.submodules.port = port = JobPort(self.config, readers=3)
+        m.submodules.port = port = JobPort(self.config)
         m.submodules.buffer = buffer = self.make_buffer()
         m.submodules.loader = loader = self.make_loader()
         m.submodules.sequencer = sequencer = self.make_sequencer()
@@ -72,6 +76,8 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.activations), buffer.beats)
         wiring.connect(m, wiring.flipped(self.weights), loader.beats)
         wiring.connect(m, wiring.flipped(self.results), queue.o)
+        if self.config.partial_sums:
+            wiring.connect(m, wiring.flipped(self.partials), queue.partials)
         wiring.connect(m, port.o0, buffer.jobs)
         wiring.connect(m, port.o1, loader.jobs)
         wiring.connect(m, port.o2, queue.jobs)
@@ -87,13 +93,14 @@ class Core(wiring.Component):
             array.word.eq(buffer.data),
             array.swap.eq(sequencer.swap),
             array.tile.eq(loader.tile.payload),
-            array.bias.eq(loader.bias),
             queue.sums.eq(array.sums),
             queue.push.eq(array.sums_valid),
         ]
+        if self.config.negation == "bias":
+            m.d.comb += array.bias.eq(loader.bias)
 
-        # At most one job waits in front of each block and one is in each.
-        jobs_inside = Signal(3)
+        # A job is in the queue or waits for it until its last words leave; two more may be on their way out.
+        jobs_inside = Signal(range(READER_PLACES[-1] + 4))
         taken = Signal()
         m.d.comb += [
             taken.eq(self.jobs.valid & self.jobs.ready),
@@ -111,16 +118,22 @@ class StreamCore(wiring.Component):
     """`Core` with the port names that FPGA tools group into AXI4-Stream interfaces.
 
     Clock ``aclk``, reset ``aresetn`` (synchronous, low). The job port carries M, K and T side by side in whole
-    bytes each; see `job_fields`.
+    bytes each, and where the configuration has flags (`tritforge.accel.job.job_flags`) a byte of them; see
+    `job_fields`.
     """
-
-    #: Fields of ``s_axis_job_tdata``, lowest first, and their widths.
-    job_fields = (("m", 32), ("k", 16), ("tokens", 16))
 
     def __init__(self, core: Core) -> None:
         self.core = core
         config = core.config
         self.config = config
+        self.flags = job_flags(config)
+        #: Fields of ``s_axis_job_tdata``, lowest first, and their widths.
+        self.job_fields = (("m", 32), ("k", 16), ("tokens", 16), *([("flags", 8)] if self.flags else []))
+        partials = {
+            "s_axis_partials_tvalid": In(1),
+            "s_axis_partials_tready": Out(1),
+            "s_axis_partials_tdata": In(config.result_port_bits),
+        }
         super().__init__(
             {
                 "aclk": In(1),
@@ -134,6 +147,7 @@ class StreamCore(wiring.Component):
                 "s_axis_weights_tvalid": In(1),
                 "s_axis_weights_tready": Out(1),
                 "s_axis_weights_tdata": In(config.weight_port_bits),
+                **(partials if config.partial_sums else {}),
                 "m_axis_results_tvalid": Out(1),
                 "m_axis_results_tready": In(1),
                 "m_axis_results_tdata": Out(config.result_port_bits),
@@ -148,6 +162,7 @@ class StreamCore(wiring.Component):
         m = Module()
         m.domains.sync = sync = ClockDomain(local=True)
         m.submodules.core = core = self.core
+        config = self.config
         sync.clk = self.aclk
         m.d.comb += sync.rst.eq(~self.aresetn)
 
@@ -158,10 +173,22 @@ class StreamCore(wiring.Component):
             start += width
         job = core.jobs.payload
         # A field wider than the core's own must not lose bits: what does not fit is out of bounds, so send 0.
-        for name, value in fields.items():
-            inner = getattr(job, name)
-            fits = value[len(inner) :] == 0
-            m.d.comb += inner.eq(Mux(fits, value[: len(inner)], 0))
+        excess = {name: fields[name][len(job[name]) :] for name in ("m", "k", "tokens")}
+        if self.flags:
+            flags = fields["flags"]
+            m.d.comb += [job[name].eq(flags[bit]) for bit, name in self.flags.items()]
+            # A job with a flag that the core does not have is illegal too.
+            unknown = Cat(flags[bit] for bit in range(len(flags)) if bit not in self.flags)
+            excess["m"] = Cat(excess["m"], unknown)
+        for name, rest in excess.items():
+            inner = job[name]
+            m.d.comb += inner.eq(Mux(rest == 0, fields[name][: len(inner)], 0))
+        if config.partial_sums:
+            m.d.comb += [
+                core.partials.valid.eq(self.s_axis_partials_tvalid),
+                core.partials.payload.eq(self.s_axis_partials_tdata),
+                self.s_axis_partials_tready.eq(core.partials.ready),
+            ]
         m.d.comb += [
             core.jobs.valid.eq(self.s_axis_job_tvalid),
             self.s_axis_job_tready.eq(core.jobs.ready),

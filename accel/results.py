@@ -10,18 +10,19 @@ from tritforge.accel.array import sums_layout
 from tritforge.accel.codes import RESULT_WORD_BITS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import index_range, job_layout
+from tritforge.accel.partial_sums import PartialSums, beat_layout, packed_layout
 
 
 def chunk_layout(config: AcceleratorConfig) -> StructLayout:
-    """Layout of up to a beat of result words: the first `count` are used, `last` ends the job."""
-    words = config.results_per_beat
-    return StructLayout({"words": ArrayLayout(RESULT_WORD_BITS, words), "count": range(words + 1), "last": 1})
+    """Layout of up to a beat of result words: the first `count` are used, `last` ends the job.
 
-
-def beat_layout(config: AcceleratorConfig) -> StructLayout:
-    """Layout of a result beat: words, which of them are used, and the job's end."""
+    `accumulate`, in configurations with partial sums, is the job's flag.
+    """
     words = config.results_per_beat
-    return StructLayout({"words": ArrayLayout(RESULT_WORD_BITS, words), "keep": words, "last": 1})
+    return StructLayout(
+        {"words": ArrayLayout(RESULT_WORD_BITS, words), "count": range(words + 1), "last": 1}
+        | ({"accumulate": 1} if config.partial_sums else {})
+    )
 
 
 class WordPacker(wiring.Component):
@@ -30,7 +31,7 @@ class WordPacker(wiring.Component):
     Members
     -------
     i : In, stream of `chunk_layout`
-    o : Out, stream of `beat_layout`
+    o : Out, stream of `packed_layout`
 
     The latency is one cycle, the throughput one chunk a cycle, but for one more cycle where a job's last chunk
     does not fit into the beat at hand.
@@ -39,7 +40,10 @@ class WordPacker(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
-            {"i": In(stream.Signature(chunk_layout(config))), "o": Out(stream.Signature(beat_layout(config)))}
+            {
+                "i": In(stream.Signature(chunk_layout(config))),
+                "o": Out(stream.Signature(packed_layout(config))),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
@@ -84,6 +88,8 @@ class WordPacker(wiring.Component):
                     held.eq(Mux(total >= size, total - size, 0)),
                     Cat(*kept).eq(Cat(*joined)[size * RESULT_WORD_BITS :]),
                 ]
+                if self.config.partial_sums:
+                    m.d.sync += self.o.payload.accumulate.eq(chunk.accumulate)
             with m.Else():
                 m.d.sync += [held.eq(total), Cat(*kept).eq(Cat(*joined))]
         return m
@@ -104,12 +110,14 @@ class ResultQueue(wiring.Component):
     jobs : In, stream of jobs, in the order of their sums
     sums, push : In, an entry; there must be room, which the sequencer sees to
     popped : Out, high for the cycle in which an entry was given away
+    partials : In, with `partial_sums`, stream of beats of words: what the sums of jobs that accumulate are added to
     o : Out, stream of `beat_layout`
     finished : Out, high for the cycle in which a job's last beat was taken
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
+        partials = {"partials": In(stream.Signature(config.result_port_bits))} if config.partial_sums else {}
         super().__init__(
             {
                 "jobs": In(stream.Signature(job_layout(config))),
@@ -119,7 +127,12 @@ class ResultQueue(wiring.Component):
                 "o": Out(stream.Signature(beat_layout(config))),
                 "finished": Out(1),
             }
+            | partials
         )
+
+    def make_adder(self) -> PartialSums:
+        """Return the adder of partial sums."""
+        return PartialSums(self.config)
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
@@ -129,7 +142,13 @@ class ResultQueue(wiring.Component):
             width=config.rows * config.acc_bits, depth=config.result_entries
         )
         m.submodules.packer = packer = WordPacker(config)
-        wiring.connect(m, wiring.flipped(self.o), packer.o)
+        if config.partial_sums:
+            m.submodules.adder = adder = self.make_adder()
+            wiring.connect(m, packer.o, adder.i)
+            wiring.connect(m, wiring.flipped(self.partials), adder.partials)
+            wiring.connect(m, wiring.flipped(self.o), adder.o)
+        else:
+            wiring.connect(m, wiring.flipped(self.o), packer.o)
 
         job = Signal(job_layout(config))
         busy = Signal()
@@ -159,12 +178,13 @@ class ResultQueue(wiring.Component):
             sent.eq(packer.i.valid & packer.i.ready),
             self.popped.eq(sent & row_end),
             fifo.r_en.eq(self.popped),
-            self.jobs.ready.eq(~busy),
+            # The next job is taken with the last words of the one before, so that none of their cycles is lost.
+            self.jobs.ready.eq(~busy | (self.popped & job_end)),
             self.finished.eq(self.o.valid & self.o.ready & self.o.payload.last),
         ]
         m.d.comb += [chunk.words[index].eq(Array(words[index::size])[part]) for index in range(size)]
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [busy.eq(1), job.eq(self.jobs.payload), m_left.eq(self.jobs.payload.m)]
+        if config.partial_sums:
+            m.d.comb += chunk.accumulate.eq(job.accumulate)
         with m.If(sent):
             m.d.sync += part.eq(Mux(row_end, 0, part + 1))
         with m.If(self.popped):
@@ -173,4 +193,6 @@ class ResultQueue(wiring.Component):
                 m.d.sync += m_left.eq(m_left - config.rows)
             with m.If(job_end):
                 m.d.sync += busy.eq(0)
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [busy.eq(1), job.eq(self.jobs.payload), m_left.eq(self.jobs.payload.m)]
         return m

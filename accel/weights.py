@@ -67,7 +67,8 @@ class WeightLoader(wiring.Component):
         bias_end, tile_end, k_end, job_end = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.tile.valid.eq(full),
-            self.jobs.ready.eq(~busy),
+            # With the last beat of a job the next one is taken, whose first beat may follow at once.
+            self.jobs.ready.eq(~busy | (taken & tile_end & job_end)),
             self.beats.ready.eq(busy & (~full | self.tile.ready) & (in_bias | self._may_replace(m))),
             taken.eq(self.beats.valid & self.beats.ready),
             weights_taken.eq(taken & ~in_bias),
@@ -80,14 +81,6 @@ class WeightLoader(wiring.Component):
         if config.bias_beats:
             self._take_biases(m, taken & in_bias)
 
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [
-                busy.eq(1),
-                in_bias.eq(config.bias_beats > 0),
-                job.eq(self.jobs.payload),
-                m_left.eq(self.jobs.payload.m),
-                k_left.eq(self.jobs.payload.k),
-            ]
         with m.If(self.tile.valid & self.tile.ready):
             m.d.sync += full.eq(0)
         with m.If(taken):
@@ -103,6 +96,14 @@ class WeightLoader(wiring.Component):
             ]
             with m.If(k_end):
                 m.d.sync += m_left.eq(m_left - config.rows)
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [
+                busy.eq(1),
+                in_bias.eq(config.bias_beats > 0),
+                job.eq(self.jobs.payload),
+                m_left.eq(self.jobs.payload.m),
+                k_left.eq(self.jobs.payload.k),
+            ]
         return m
 
     def _may_replace(self, m: Module) -> Value:

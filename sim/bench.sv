@@ -4,11 +4,14 @@
 // in `+dir=` as fast as the core takes them, or with random pauses, and writes the result words; `done` rises with
 // the last result, or when the watchdog has counted `cycle_limit` cycles.
 //
-//   jobs.txt         a line per job: M K T and the number N of its weight image
+//   jobs.txt         the number of jobs, then a line per job: M K T, its byte of flags and the number N of its image
 //   activations.bin  beats of all jobs, one behind the other
-//   weights<N>.bin   weight images
+//   weights<N>.bin   beats of the weight images
+//   partials.bin     beats of partial sums of all jobs that accumulate (with `PARTIALS`)
 //   results.bin      32-bit words of all jobs
 //   timeline.txt     "start C" and "end C": cycles in which a job was taken and its last beat left
+//
+// `tritforge.sim.streams` holds the same pause generators for the cycle model.
 
 module bench #(
     parameter ACT_BITS = 64,
@@ -24,8 +27,8 @@ module bench #(
     reg         timed_out /* verilator public_flat_rw */ = 0;
     reg [31:0]  cycle_limit /* verilator public_flat_rw */ = 0;
     reg [31:0]  stall_seed /* verilator public_flat_rw */ = 1;
-    // Share of cycles in which a stream pauses, in 1/256: jobs, activations, weights, results.
-    reg [31:0]  stall /* verilator public_flat_rw */ = 0;
+    // Share of cycles in which a stream pauses, in 1/256: jobs, activations, weights, results, partial sums.
+    reg [39:0]  stall /* verilator public_flat_rw */ = 0;
     reg [31:0]  cycle /* verilator public_flat_rw */ = 0;
     reg [1:0]   error_seen /* verilator public_flat_rw */ = 0;
     reg         reset_request /* verilator public_flat_rw */ = 1;
@@ -40,6 +43,9 @@ module bench #(
     reg                     weight_valid = 0;
     wire                    weight_ready;
     reg [WEIGHT_BITS-1:0]   weight_data = 0;
+    reg                     partial_valid = 0;
+    wire                    partial_ready;
+    reg [RESULT_BITS-1:0]   partial_data = 0;
     wire                    result_valid;
     reg                     result_ready = 0;
     wire [RESULT_BITS-1:0]  result_data;
@@ -60,6 +66,11 @@ module bench #(
         .s_axis_weights_tvalid(weight_valid),
         .s_axis_weights_tready(weight_ready),
         .s_axis_weights_tdata(weight_data),
+`ifdef PARTIALS
+        .s_axis_partials_tvalid(partial_valid),
+        .s_axis_partials_tready(partial_ready),
+        .s_axis_partials_tdata(partial_data),
+`endif
         .m_axis_results_tvalid(result_valid),
         .m_axis_results_tready(result_ready),
         .m_axis_results_tdata(result_data),
@@ -69,15 +80,19 @@ module bench #(
         .error(error)
     );
 
+`ifndef PARTIALS
+    assign partial_ready = 0;
+`endif
+
     string  dir;
-    integer job_file = 0, act_file = 0, weight_file = 0, result_file = 0, timeline = 0;
+    integer job_file = 0, act_file = 0, weight_file = 0, partial_file = 0, result_file = 0, timeline = 0;
     integer jobs_left, results_left, status;
     integer images[$];
-    reg [31:0] next_m, next_k, next_t, next_image;
+    reg [31:0] next_m, next_k, next_t, next_flags, next_image;
     reg running = 0;
 
     // One xorshift generator a stream; a stream pauses when its low byte is under its share.
-    reg [31:0] random [0:3];
+    reg [31:0] random [0:4];
     function automatic [31:0] xorshift(input [31:0] x);
         x = x ^ (x << 13);
         x = x ^ (x >> 17);
@@ -95,12 +110,18 @@ module bench #(
         for (int i = 0; i < WEIGHT_BITS / 8; i++) swap_weight[8*i +: 8] = x[WEIGHT_BITS - 8 - 8*i +: 8];
     endfunction
 
+    function automatic [RESULT_BITS-1:0] swap_partial(input [RESULT_BITS-1:0] x);
+        for (int i = 0; i < RESULT_BITS / 8; i++) swap_partial[8*i +: 8] = x[RESULT_BITS - 8 - 8*i +: 8];
+    endfunction
+
     reg [ACT_BITS-1:0]    act_beat;
+    reg [RESULT_BITS-1:0] partial_beat;
     reg [WEIGHT_BITS-1:0] weight_beat;
 
     task automatic close_all;
         $fclose(job_file);
         $fclose(act_file);
+        $fclose(partial_file);
         $fclose(result_file);
         $fclose(timeline);
         if (weight_file != 0) $fclose(weight_file);
@@ -111,23 +132,25 @@ module bench #(
     always @(posedge aclk) begin
         aresetn <= ~reset_request;
         cycle <= cycle + 1;
-        for (int i = 0; i < 4; i++) random[i] = xorshift(random[i]);
+        for (int i = 0; i < 5; i++) random[i] = xorshift(random[i]);
         if (error != 0) error_seen <= error;
 
         if (!running) begin
             job_valid <= 0;
             act_valid <= 0;
             weight_valid <= 0;
+            partial_valid <= 0;
             result_ready <= 0;
             if (go && !done && aresetn) begin
                 running <= 1;
                 cycle <= 0;
                 error_seen <= 0;
                 timed_out <= 0;
-                for (int i = 0; i < 4; i++) random[i] = (stall_seed + 1) * 32'h9E3779B9 ^ (32'h85EBCA6B * (i + 1));
+                for (int i = 0; i < 5; i++) random[i] = (stall_seed + 1) * 32'h9E3779B9 ^ (32'h85EBCA6B * (i + 1));
                 status = $value$plusargs("dir=%s", dir);
                 job_file = $fopen({dir, "/jobs.txt"}, "r");
                 act_file = $fopen({dir, "/activations.bin"}, "rb");
+                partial_file = $fopen({dir, "/partials.bin"}, "rb");
                 result_file = $fopen({dir, "/results.bin"}, "wb");
                 timeline = $fopen({dir, "/timeline.txt"}, "w");
                 status = $fscanf(job_file, "%d", jobs_left);
@@ -140,8 +163,8 @@ module bench #(
             if (!job_valid || job_ready) begin
                 job_valid <= 0;
                 if (jobs_left != 0 && !pause(0)) begin
-                    status = $fscanf(job_file, "%d %d %d %d", next_m, next_k, next_t, next_image);
-                    job_data <= {next_t[15:0], next_k[15:0], next_m};
+                    status = $fscanf(job_file, "%d %d %d %d %d", next_m, next_k, next_t, next_flags, next_image);
+                    job_data <= JOB_BITS'({next_flags[7:0], next_t[15:0], next_k[15:0], next_m});
                     job_valid <= 1;
                     images.push_back(next_image);
                     jobs_left = jobs_left - 1;
@@ -177,6 +200,16 @@ module bench #(
                     if (status == WEIGHT_BITS / 8) begin
                         weight_data <= swap_weight(weight_beat);
                         weight_valid <= 1;
+                    end
+                end
+            end
+            // Partial sums.
+            if (!partial_valid || partial_ready) begin
+                partial_valid <= 0;
+                if (!pause(4)) begin
+                    if ($fread(partial_beat, partial_file) == RESULT_BITS / 8) begin
+                        partial_data <= swap_partial(partial_beat);
+                        partial_valid <= 1;
                     end
                 end
             end

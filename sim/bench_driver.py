@@ -6,6 +6,7 @@ that function computes ternary products on the hardware through `RtlProduct`.
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,24 +21,82 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.models.image import pack_activations, pack_image, unpack_results
+from tritforge.models.image import order_results, pack_activations, pack_image, unpack_results
+from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
 from tritforge.sim.simulator import TASK_VARIABLE
+from tritforge.sim.streams import Stalls
+
+
+def slice_name(name: str, index: int) -> str:
+    """Return the name of the image of a matrix's slice along K."""
+    return f"{name}/{index}" if index else name
+
+
+def pack_partials(config: AcceleratorConfig, partials: npt.NDArray[np.int32]) -> bytes:
+    """Return the beats of a job's partial sums, shape (T, M): the order of its results, padded to whole beats."""
+    words = order_results(config, partials)
+    padded = np.zeros(-(-words.size // config.results_per_beat) * config.results_per_beat, dtype="<i4")
+    padded[: words.size] = words
+    return padded.tobytes()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stalls:
-    """Random pauses of the four streams, as shares of 256, and the seed of the generators."""
+class Multiplication:
+    """A job with its operands.
 
-    seed: int = 1
-    jobs: int = 0
-    activations: int = 0
-    weights: int = 0
-    results: int = 0
+    Attributes
+    ----------
+    name
+        Of the loaded matrix.
+    m
+        Rows of the matrix.
+    x : ndarray of integers, shape (T, K)
+        Activations.
+    partials : ndarray of int32, shape (T, M), or None
+        Partial sums that the job adds its own to.
+    """
+
+    name: str
+    m: int
+    x: npt.NDArray[np.integer]
+    partials: npt.NDArray[np.int32] | None = None
 
     @property
-    def packed(self) -> int:
-        """The four shares, a byte each, as the bench reads them."""
-        return self.jobs | self.activations << 8 | self.weights << 16 | self.results << 24
+    def job(self) -> Job:
+        """What the core is told."""
+        tokens, k = self.x.shape
+        return Job(m=self.m, k=k, tokens=tokens, accumulate=self.partials is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRun:
+    """Jobs that ran back to back.
+
+    Attributes
+    ----------
+    words : list of ndarray of int32
+        ``Y[T, M]`` of each job; empty when the watchdog ended the run or not all words came.
+    words_received
+        Result words that came, of all jobs.
+    starts, ends
+        Cycles of the bench in which each job was taken and in which its last result beat left.
+    timed_out
+        The watchdog ended the run.
+    error
+        The core's `error` output, 0 when it reported nothing.
+    """
+
+    words: list[npt.NDArray[np.int32]]
+    words_received: int
+    starts: list[int]
+    ends: list[int]
+    timed_out: bool
+    error: int
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from the first job taken to the last result beat, both counted."""
+        return max(self.ends, default=self.starts[-1]) - self.starts[0] + 1 if self.starts else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +110,7 @@ class ProductRun:
     words_received
         Result words that came.
     cycles
-        From the first job taken to the last result beat, both counted; of all jobs, when T is over the bound.
+        From the first job taken to the last result beat, both counted; K over the bound takes several such spans.
     timed_out
         The watchdog ended the run.
     error
@@ -92,11 +151,15 @@ class RtlProduct:
             file.write(json.dumps(progress) + "\n")
 
     def load(self, name: str, codes: npt.NDArray[np.int8]) -> None:
-        """Pack a matrix, shape (M, K), and keep its image under a name."""
-        number = self._images.setdefault(name, len(self._images))
-        (self._folder / f"weights{number}.bin").write_bytes(pack_image(self.config, codes))
+        """Pack a matrix, shape (M, K), and keep its image under a name; K over the bound takes several images."""
+        for index, part in enumerate(k_slices(self.config, codes.shape[1])):
+            self.image(slice_name(name, index)).write_bytes(pack_image(self.config, codes[:, part]))
 
-    def product(self, name: str, m: int, codes_x: npt.NDArray[np.int8]) -> ProductRun:
+    def image(self, name: str) -> Path:
+        """Return the file of the image that is loaded, or about to be, under a name."""
+        return self._folder / f"weights{self._images.setdefault(name, len(self._images))}.bin"
+
+    def product(self, name: str, m: int, codes_x: npt.NDArray[np.integer]) -> ProductRun:
         """Compute ``codes_x @ W.T`` with the matrix loaded under a name.
 
         Parameters
@@ -105,40 +168,81 @@ class RtlProduct:
             Of `load`.
         m
             Rows of the matrix.
-        codes_x : ndarray of int8, shape (T, K)
-            Activation codes; T over the configuration's bound is split into jobs.
+        codes_x : ndarray of integers, shape (T, K)
+            Activation codes. T over the configuration's bound becomes several jobs back to back; so does, with
+            `partial_sums`, K: those of a slice add to the words of the slice before.
         """
-        parts = [
-            self._job(name, m, codes_x[start : start + self.config.tokens_max])
-            for start in range(0, len(codes_x), self.config.tokens_max)
-        ]
-        words = [part.words for part in parts if part.words is not None]
+        tokens, k = codes_x.shape
+        split_product(self.config, m, k, tokens)  # refuses what does not fit
+        parts = token_slices(self.config, tokens)
+        words: list[npt.NDArray[np.int32]] = []
+        runs = []
+        for index, inputs in enumerate(k_slices(self.config, k)):
+            runs.append(
+                self.run(
+                    [
+                        Multiplication(
+                            name=slice_name(name, index),
+                            m=m,
+                            x=codes_x[part, inputs],
+                            partials=words[number] if index else None,
+                        )
+                        for number, part in enumerate(parts)
+                    ]
+                )
+            )
+            words = runs[-1].words
+            if not words:
+                break
         return ProductRun(
-            words=np.concatenate(words) if len(words) == len(parts) else None,
-            words_received=sum(part.words_received for part in parts),
-            cycles=sum(part.cycles for part in parts),
-            timed_out=any(part.timed_out for part in parts),
-            error=max(part.error for part in parts),
+            words=np.concatenate(words) if words else None,
+            words_received=runs[-1].words_received,
+            cycles=sum(run.cycles for run in runs),
+            timed_out=runs[-1].timed_out,
+            error=max(run.error for run in runs),
         )
 
-    def _job(self, name: str, m: int, codes_x: npt.NDArray[np.int8]) -> ProductRun:
-        tokens, k = codes_x.shape
-        self.config.check_job(m, k, tokens)
-        (self._folder / "activations.bin").write_bytes(pack_activations(self.config, codes_x))
-        (self._folder / "jobs.txt").write_text(f"1\n{m} {k} {tokens} {self._images[name]}\n")
-        weights = (self._folder / f"weights{self._images[name]}.bin").stat().st_size
-        beats = weights * 8 // self.config.weight_port_bits + tokens * k + m * tokens
-        # Far above what any job needs, pauses included: each beat and each token of each tile 64 cycles.
-        limit = 64 * (beats + self.config.row_tiles(m) * self.config.k_tiles(k) * tokens) + 10_000
+    def run(self, todo: Sequence[Multiplication]) -> BatchRun:
+        """Run jobs back to back.
+
+        Raises
+        ------
+        InputError
+            A shape or a value out of the configuration's bounds.
+        """
+        config = self.config
+        lines, activations, partials = [f"{len(todo)}"], [], []
+        limit = 10_000
+        for each in todo:
+            job = each.job
+            config.check_job(job.m, job.k, job.tokens)
+            activations.append(pack_activations(config, each.x))
+            lines.append(f"{job.m} {job.k} {job.tokens} {job.flags} {self._images[each.name]}")
+            if each.partials is not None:
+                partials.append(pack_partials(config, each.partials))
+            beats = self.image(each.name).stat().st_size * 8 // config.weight_port_bits
+            beats += job.tokens * job.k + job.m * job.tokens
+            # Far above what any job needs, pauses included: each beat and each token of each tile 64 cycles.
+            limit += 64 * (beats + config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens)
+        (self._folder / "jobs.txt").write_text("\n".join(lines) + "\n")
+        (self._folder / "activations.bin").write_bytes(b"".join(activations))
+        (self._folder / "partials.bin").write_bytes(b"".join(partials))
         timed_out, error = resume(self._run_batch)(limit)
         received = np.fromfile(self._folder / "results.bin", dtype="<i4")
-        timeline = [line.split() for line in (self._folder / "timeline.txt").read_text().splitlines()]
-        stamps = [int(cycle) for _, cycle in timeline]
-        complete = not timed_out and received.size == m * tokens
-        return ProductRun(
-            words=unpack_results(self.config, received, m, tokens) if complete else None,
+        stamps = [line.split() for line in (self._folder / "timeline.txt").read_text().splitlines()]
+        sizes = [each.job.m * each.job.tokens for each in todo]
+        words = []
+        if not timed_out and received.size == sum(sizes):
+            parts = np.split(received, np.cumsum(sizes)[:-1])
+            words = [
+                unpack_results(config, part, each.job.m, each.job.tokens)
+                for part, each in zip(parts, todo, strict=True)
+            ]
+        return BatchRun(
+            words=words,
             words_received=received.size,
-            cycles=stamps[-1] - stamps[0] + 1 if stamps else 0,
+            starts=[int(cycle) for what, cycle in stamps if what == "start"],
+            ends=[int(cycle) for what, cycle in stamps if what == "end"],
             timed_out=timed_out,
             error=error,
         )

@@ -13,8 +13,9 @@ from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.library import held_out_text, load_model
 from tritforge.models.tokenizer import encode
-from tritforge.sim.cycles import job_cycles
+from tritforge.sim.cycles import product_cycles
 from tritforge.sim.decoder import Decoder, GoldenProduct
+from tritforge.sim.jobs import split_product
 from tritforge.sim.simulator import CORE_NAME, build, run
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class CosimTask:
             raise InputError(f"tokens is {self.tokens}; {self.model} takes 1 to {longest}")
         for name, (m, k) in shape.matrices.items():
             try:
-                config.check_job(m, k, 1)
+                split_product(config, m, k, 1)
             except InputError as error:
                 raise InputError(f"{name} does not fit the accelerator: {error}") from error
 
@@ -112,8 +113,7 @@ class ComparedProduct:
         m = expected.shape[1]
         self._hardware.load(name, self._checkpoint.matrices[name].codes)
         product = self._hardware.product(name, m, codes_x)
-        parts = [min(config.tokens_max, tokens - start) for start in range(0, tokens, config.tokens_max)]
-        predicted = [job_cycles(config, m, k, part) for part in parts]
+        predicted = product_cycles(config, m, k, tokens)
         words = product.words
         compared = 0 if words is None else words.size
         wrong = np.argwhere(words != expected) if words is not None else np.empty((0, 2))
@@ -139,7 +139,7 @@ class ComparedProduct:
                 "words_expected": m * tokens,
                 "mismatches": len(wrong),
                 "cycles": product.cycles,
-                "predicted_cycles": sum(part.total for part in predicted),
+                "predicted_cycles": sum(batch.total for batch in predicted),
                 "utilisation": m * k * tokens / (product.cycles * config.lanes * config.rows)
                 if product.cycles
                 else 0.0,

@@ -1,63 +1,122 @@
-"""Cycle model of a job under ideal streams: exact, one function a block, composed as the hardware is.
+"""Cycle model: when every job starts and ends, exact to the cycle, under ideal streams and under given pauses.
 
-Cycle 0 is the one in which the job is taken. A stream is ideal when it offers a beat, or takes one, in every cycle.
+A job runs through the core as `tritforge.sim.block_cycles` has it block by block; here they are composed. Under
+ideal streams all tiles of a row tile, all words of a token and all beats of a tile take one step each, so that the
+matrices of a large model take fractions of a second.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError
+from tritforge.sim.block_cycles import (
+    TAKE_TO_ISSUE,
+    BufferCycles,
+    JobPortCycles,
+    LoaderCycles,
+    PackerCycles,
+    PartialSumCycles,
+    QueueCycles,
+    ResultCycles,
+)
+from tritforge.sim.jobs import Job, split_product
+from tritforge.sim.streams import STREAMS, Drain, Feed, Ideal, Pattern, Stalls
 
-#: Cycles from a job's handshake to the first beat that the activation buffer or the weight loader takes.
-JOB_TO_BEAT = 2
-#: Cycles from the last activation beat to the first token that can be issued: hand over, take, read ahead.
-LOADED_TO_ISSUE = 3
-#: Cycles from an entry's push into the result queue to its first part at the packer.
-PUSH_TO_PART = 2
+#: What a token can wait for.
+CAUSES = ("weights", "activations", "output")
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobCycles:
-    """What a job costs.
+    """What a job, or a list of jobs back to back, costs.
 
     Attributes
     ----------
-    total
-        From the cycle in which the job is taken to that in which its last result beat leaves, both counted.
+    start
+        Cycle in which the (first) job is taken.
+    end
+        Cycle in which the (last) job's last result beat leaves.
     issued
         Tokens issued: tiles x T, the cycles in which the lanes work.
-    fill
-        Cycles before the first token: activations and first tile.
-    weight_stalls, result_stalls
-        Cycles in which a token waited for its tile, or for room in the result queue.
+    weight_stalls, activation_stalls, output_stalls
+        Cycles before a token in which nothing was issued, because its tile, its activations (or its job), or room in
+        the result queue was missing. Cycles that several lacked count for the last to come.
+    weight_beats, activation_beats, result_beats
+        Beats of the streams: the cycles that each of them takes at least.
     operations
-        Ternary operations that the job asked for: M x K x T.
-    lane_operations
-        Operations that the lanes could have done in `total` cycles.
+        Ternary operations asked for: the sum of M x K x T.
+    lanes
+        Operations that the lanes can do in a cycle.
     """
 
-    total: int
+    start: int
+    end: int
     issued: int
-    fill: int
     weight_stalls: int
-    result_stalls: int
+    activation_stalls: int
+    output_stalls: int
+    weight_beats: int
+    activation_beats: int
+    result_beats: int
     operations: int
-    lane_operations: int
+    lanes: int
+
+    @property
+    def total(self) -> int:
+        """Cycles from `start` to `end`, both counted."""
+        return self.end - self.start + 1
+
+    @property
+    def lane_operations(self) -> int:
+        """Operations that the lanes could have done in `total` cycles."""
+        return self.total * self.lanes
 
     @property
     def utilisation(self) -> float:
-        """Share of the lanes' operations that the job asked for."""
+        """Share of the lanes' operations that was asked for."""
         return self.operations / self.lane_operations
 
     @property
-    def bound(self) -> str:
-        """What the job waited for most: compute, weights, activations or output."""
-        waits = {
+    def stalls(self) -> dict[str, int]:
+        """Cycles without a token, by cause."""
+        return {cause: getattr(self, f"{cause.removesuffix('s')}_stalls") for cause in CAUSES}
+
+    @property
+    def needs(self) -> dict[str, int]:
+        """Cycles that the lanes and each stream take at least: none can be shorter than the longest of them."""
+        return {
             "compute": self.issued,
-            "weights": self.weight_stalls,
-            "output": self.result_stalls,
-            "activations": self.fill,
+            "weights": self.weight_beats,
+            "activations": self.activation_beats,
+            "output": self.result_beats,
         }
-        return max(waits, key=waits.__getitem__)
+
+    @property
+    def bound(self) -> str:
+        """What takes most cycles: compute, weights, activations or output."""
+        return max(self.needs, key=self.needs.__getitem__)
+
+    def operations_per_second(self, hertz: float) -> float:
+        """Return the ternary operations done in a second at a clock."""
+        return self.operations / self.total * hertz
+
+
+#: What the cycles of a list of jobs sum over the jobs.
+_SUMMED = tuple(each.name for each in fields(JobCycles) if each.name not in {"start", "end", "lanes"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchCycles(JobCycles):
+    """What a list of jobs costs.
+
+    Attributes
+    ----------
+    jobs
+        Each job on its own; their spans overlap.
+    """
+
+    jobs: tuple[JobCycles, ...] = field(default=())
 
 
 def activation_beats(config: AcceleratorConfig, k: int, tokens: int) -> int:
@@ -70,85 +129,176 @@ def weight_beats(config: AcceleratorConfig, m: int, k: int) -> int:
     return config.row_tiles(m) * (config.bias_beats + config.k_tiles(k) * config.tile_beats)
 
 
-class _ResultQueue:
-    """Times at which entries leave the result queue, and at which room for the next one comes free."""
-
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
-        self._popped: list[int] = []
-
-    def room_at(self) -> int:
-        """Return the first cycle in which the next entry's token may be issued."""
-        oldest = len(self._popped) - self._config.result_entries
-        return self._popped[oldest] + 1 if oldest >= 0 else 0
-
-    def push(self, issued: int, rows: int) -> None:
-        """Enter the sums of `rows` rows whose token was issued in a cycle."""
-        ready = issued + self._config.latency + PUSH_TO_PART
-        if self._popped:
-            ready = max(ready, self._popped[-1] + 1)
-        self._popped.append(ready + -(-rows // self._config.results_per_beat) - 1)
-
-    @property
-    def last_part(self) -> int:
-        return self._popped[-1]
-
-
-def job_cycles(config: AcceleratorConfig, m: int, k: int, tokens: int) -> JobCycles:
-    """Return what one job costs when the core is idle and all streams are ideal.
+class SequencerCycles:
+    """The sequencer: a token a cycle, each when its activations, its tile and room for its sums are there.
 
     Parameters
     ----------
     config
         The accelerator.
-    m, k, tokens
-        Shape of the job.
+    loader, queue
+        The blocks that it waits for.
+    """
+
+    def __init__(self, config: AcceleratorConfig, loader: LoaderCycles, queue: QueueCycles) -> None:
+        self._config = config
+        self._loader = loader
+        self._queue = queue
+        #: Cycle in which the last token was issued.
+        self.issue = 0
+        #: Cycle in which the last tile was taken.
+        self._swap = 0
+        self._first = True
+        #: Cycle in which the job at hand was taken from the buffer.
+        self.handed_over = 0
+        self.stalls = dict.fromkeys(CAUSES, 0)
+
+    def _step(self, **ready: int) -> int:
+        """Issue the next token when all is ready; count the cycles until then for what came last."""
+        self.issue += 1
+        cause = max(ready, key=ready.__getitem__)
+        if ready[cause] > self.issue:
+            self.stalls[cause] += ready[cause] - self.issue
+            self.issue = ready[cause]
+        return self.issue
+
+    def take_job(self, loaded: int, start: int) -> int:
+        """Take a job that the buffer offers from a cycle on; return the first cycle of a token.
+
+        `start` is the cycle in which the port took the job, from which on the first job's waits count.
+        """
+        if self._first:
+            self._first = False
+            self.issue = start - 1
+            self.handed_over = loaded
+        else:
+            self.handed_over = max(loaded, self.issue)
+        return self.issue + 1 if self.handed_over == self.issue else loaded + TAKE_TO_ISSUE
+
+    def run(self, job: Job, activations: int) -> None:
+        """Issue a job's tokens, the first not before a cycle."""
+        config, loader, queue = self._config, self._loader, self._queue
+        tiles, tokens, beats = config.k_tiles(job.k), job.tokens, loader.hold + config.tile_beats
+        pace = max(tokens, beats)
+        self.stalls = dict.fromkeys(CAUSES, 0)
+        for low in range(0, job.m, config.rows):
+            rows = min(config.rows, job.m - low)
+            more = config.bias_beats
+            tile = 0
+            while tile < tiles - 1:
+                weights = loader.tile(more, self._swap)
+                self._swap = self._step(weights=weights, activations=activations)
+                more = 0
+                self.issue += tokens - 1
+                tile += 1
+                if loader.ideal and tiles - 1 > tile:
+                    # Between the first tile and the last, tiles follow at the pace of the array or of the stream.
+                    repeats = tiles - 1 - tile
+                    self._swap += repeats * pace
+                    self.stalls["weights"] += repeats * (pace - tokens)
+                    self.issue = self._swap + tokens - 1
+                    loader.skip(self._swap - pace + beats - 1)
+                    tile += repeats
+            weights = loader.tile(more, self._swap)
+            self._swap = self._step(weights=weights, activations=activations, output=queue.room_at())
+            for token in range(tokens):
+                if token:
+                    self._step(output=queue.room_at())
+                last = low + rows == job.m and token == tokens - 1
+                queue.push(self.issue, rows, last=last, accumulate=job.accumulate)
+
+
+def batch_cycles(
+    config: AcceleratorConfig,
+    jobs: Sequence[Job],
+    stalls: Stalls | Mapping[str, Pattern] | None = None,
+) -> BatchCycles:
+    """Return what jobs cost that an idle core runs one behind the other.
+
+    Parameters
+    ----------
+    config
+        The accelerator.
+    jobs
+        The jobs, all offered as soon as the core takes them.
+    stalls
+        Pauses of the streams: those of the bench, or patterns by stream; without any, and for a stream that is not
+        named, the stream is ideal.
+
+    Raises
+    ------
+    InputError
+        No job, or a shape out of the configuration's bounds.
+    """
+    if not jobs:
+        raise InputError("there is no job; one at least is needed")
+    for job in jobs:
+        config.check_job(job.m, job.k, job.tokens)
+        if job.accumulate and not config.partial_sums:
+            raise InputError("a job accumulates; the configuration has no partial_sums")
+    patterns = (
+        {name: stalls.pattern(name) for name in STREAMS}
+        if isinstance(stalls, Stalls)
+        else {name: (stalls or {}).get(name, Ideal()) for name in STREAMS}
+    )
+    feeds = {name: Feed(pattern) for name, pattern in patterns.items()}
+    drain = Drain(patterns["results"])
+    port = JobPortCycles(feeds["jobs"])
+    buffer = BufferCycles(config, feeds["activations"])
+    loader = LoaderCycles(config, feeds["weights"])
+    stage = PartialSumCycles(drain, feeds["partials"]) if config.partial_sums else ResultCycles(drain)
+    queue = QueueCycles(config, PackerCycles(config, stage))
+    sequencer = SequencerCycles(config, loader, queue)
+    lanes = config.lanes * config.rows
+    done = []
+    for job in jobs:
+        offered, start = port.take()
+        takes = (buffer.take_job(start), loader.take_job(start, offered), queue.take_job(start))
+        port.leave(takes)
+        loaded = buffer.load(takes[0], job.k, job.tokens, sequencer.handed_over)
+        sequencer.run(job, sequencer.take_job(loaded, start))
+        buffer.release(sequencer.issue, job.k, job.tokens)
+        done.append(
+            JobCycles(
+                start=start,
+                end=stage.left,
+                issued=config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens,
+                weight_stalls=sequencer.stalls["weights"],
+                activation_stalls=sequencer.stalls["activations"],
+                output_stalls=sequencer.stalls["output"],
+                weight_beats=weight_beats(config, job.m, job.k),
+                activation_beats=activation_beats(config, job.k, job.tokens),
+                result_beats=-(-job.m * job.tokens // config.results_per_beat),
+                operations=job.operations,
+                lanes=lanes,
+            )
+        )
+    return BatchCycles(
+        start=done[0].start,
+        end=done[-1].end,
+        lanes=lanes,
+        jobs=tuple(done),
+        **{name: sum(getattr(job, name) for job in done) for name in _SUMMED},
+    )
+
+
+def job_cycles(config: AcceleratorConfig, m: int, k: int, tokens: int) -> JobCycles:
+    """Return what one job costs when the core is idle and all streams are ideal.
 
     Raises
     ------
     InputError
         A shape out of the configuration's bounds.
     """
-    config.check_job(m, k, tokens)
-    tiles = config.k_tiles(k)
-    beats = config.tile_beats
-    pace = max(tokens, beats)
-    queue = _ResultQueue(config)
+    return batch_cycles(config, [Job(m=m, k=k, tokens=tokens)]).jobs[0]
 
-    loaded = JOB_TO_BEAT + activation_beats(config, k, tokens) - 1 + LOADED_TO_ISSUE
-    assembled = JOB_TO_BEAT + config.bias_beats + beats
-    start = max(loaded, assembled)
-    fill = start
-    weight_stalls = result_stalls = 0
-    for low in range(0, m, config.rows):
-        # `start` is the issue of the row tile's first token; tiles follow at the slower pace of array and stream.
-        swap = start + (tiles - 1) * pace
-        weight_stalls += (tiles - 1) * (pace - tokens)
-        issue = swap - 1
-        for token in range(tokens):
-            earliest = issue + 1
-            issue = max(earliest, queue.room_at())
-            if token == 0:
-                # The swap itself waits for room, and the stream with it.
-                swap = issue
-            result_stalls += issue - earliest
-            queue.push(issue, min(config.rows, m - low))
-        start = max(issue + 1, swap + config.bias_beats + beats)
-        if low + config.rows < m:
-            weight_stalls += start - issue - 1
-    # The packer's register, and a beat of its own for words that did not fill one.
-    words_per_beat = config.results_per_beat
-    rows_last = m % config.rows or config.rows
-    held = (m - rows_last) * tokens + rows_last * (tokens - 1)
-    chunk = rows_last % words_per_beat or words_per_beat
-    flush = (held + rows_last - chunk) % words_per_beat + chunk > words_per_beat
-    total = queue.last_part + 1 + flush + 1
-    return JobCycles(
-        total=total,
-        issued=config.row_tiles(m) * tiles * tokens,
-        fill=fill,
-        weight_stalls=weight_stalls,
-        result_stalls=result_stalls,
-        operations=m * k * tokens,
-        lane_operations=total * config.lanes * config.rows,
-    )
+
+def product_cycles(config: AcceleratorConfig, m: int, k: int, tokens: int) -> list[BatchCycles]:
+    """Return what a product costs under ideal streams: a batch of jobs for each slice of K.
+
+    Raises
+    ------
+    InputError
+        A shape out of the configuration's bounds.
+    """
+    return [batch_cycles(config, batch) for batch in split_product(config, m, k, tokens)]

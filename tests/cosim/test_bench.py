@@ -10,8 +10,10 @@ from bench_entries import ACTIVATIONS, STALLS, TAILS, WEIGHTS
 from tritforge.accel.config import PRESETS, AcceleratorConfig
 from tritforge.accel.errors import InputError, SimulationError
 from tritforge.rtl.verilog import generate
-from tritforge.sim.cycles import job_cycles
+from tritforge.sim.cycles import batch_cycles, job_cycles
+from tritforge.sim.jobs import Job
 from tritforge.sim.simulator import CORE_NAME, build, run
+from tritforge.sim.streams import Stalls
 
 TINY = PRESETS["tiny"]
 SEED = 11
@@ -56,11 +58,10 @@ def test_every_bin_of_the_coverage_is_hit_and_exact(bench: Path) -> None:
         )
         key = (weight, activation, tail, stall)
         counts[key] = counts.get(key, 0) + 1
-        predicted = job_cycles(TINY, job["m"], job["k"], job["tokens"]).total
-        if stall == "none":
-            assert job["cycles"] == predicted, job
-        else:
-            assert job["cycles"] >= predicted, job
+        shape = Job(m=job["m"], k=job["k"], tokens=job["tokens"])
+        stalls = Stalls(**job["stalls"])
+        assert (stall == "none") == (stalls.packed == 0)
+        assert job["cycles"] == batch_cycles(TINY, [shape], stalls).total, job
     print(coverage_table(counts))
     assert set(counts) == set(itertools.product(WEIGHTS, ACTIVATIONS, TAILS, STALLS))
     # Stalls did stall: jobs with all streams pausing take longer than they would.
@@ -81,8 +82,9 @@ def test_wait_states_change_cycles_and_never_a_result(bench: Path) -> None:
     runs = simulate(bench, "pace", seed=SEED, shape=[21, 37, 7], stalls=stalls)["runs"]
     assert runs[0]["words"] is not None
     assert all(ran["words"] == runs[0]["words"] for ran in runs)
-    predicted = [job_cycles(TINY, 21, 37, tokens).total for tokens in (4, 3)]
-    assert runs[0]["cycles"] == sum(predicted)
+    jobs = [Job(m=21, k=37, tokens=tokens) for tokens in (4, 3)]
+    for ran, stall in zip(runs, stalls, strict=True):
+        assert ran["cycles"] == batch_cycles(TINY, jobs, Stalls(**stall)).total
     assert all(ran["cycles"] >= runs[0]["cycles"] for ran in runs)
     # A few pauses may hide behind the array; many cannot. Those of the job come before the count begins.
     for index, stall in enumerate(stalls):

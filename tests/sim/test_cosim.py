@@ -15,8 +15,9 @@ from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.library import held_out_text
 from tritforge.rtl.verilog import generate
 from tritforge.sim.cosim import ComparedProduct, CosimTask, cosimulate, passage
-from tritforge.sim.cycles import job_cycles
+from tritforge.sim.cycles import batch_cycles, product_cycles
 from tritforge.sim.decoder import GoldenProduct
+from tritforge.sim.jobs import Job
 
 TINY = PRESETS["tiny"]
 MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
@@ -52,7 +53,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
     assert [matrix["name"] for matrix in result["matrices"]] == [f"model.layers.1.{m}" for m in MATRICES]
     for matrix in result["matrices"]:
         m, k = tiny_checkpoint.matrices[matrix["name"]].codes.shape
-        cycles = sum(job_cycles(TINY, m, k, tokens).total for tokens in (4, 2))
+        cycles = batch_cycles(TINY, [Job(m=m, k=k, tokens=tokens) for tokens in (4, 2)]).total
         assert matrix == {
             "name": matrix["name"],
             "m": m,
@@ -122,12 +123,11 @@ class FakeHardware:
 
     def product(self, name: str, m: int, codes_x: Any) -> Any:
         words = self._golden(name, codes_x)
-        parts = [min(4, len(codes_x) - start) for start in range(0, len(codes_x), 4)]
-        cycles = sum(job_cycles(self.config, m, codes_x.shape[1], part).total for part in parts)
+        (batch,) = product_cycles(self.config, m, codes_x.shape[1], len(codes_x))
         answer = {
             "words": words,
             "words_received": words.size,
-            "cycles": cycles,
+            "cycles": batch.total,
             "timed_out": False,
             "error": 0,
         }

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.config import NEGATIONS, PACKINGS, AcceleratorConfig
 from tritforge.accel.core import Core
 from tritforge.models.image import pack_activations, pack_image, unpack_results
 
@@ -296,3 +296,16 @@ def random_shape(generator: np.random.Generator, config: AcceleratorConfig) -> t
         int(generator.integers(1, config.k_max + 1)),
         int(generator.integers(1, config.tokens_max + 1)),
     )
+
+
+def random_bench_config(generator: np.random.Generator, index: int) -> AcceleratorConfig:
+    """Draw a small configuration for the simulated Verilog: narrow ports, buffers that jobs fill.
+
+    With the index every packing comes with every negation in turn, and with and without partial sums.
+    """
+    change = {
+        "packing": PACKINGS[index % 3],
+        "negation": NEGATIONS[index // 2 % 2],
+        "partial_sums": index % 4 == 1,
+    }
+    return AcceleratorConfig.from_dict(change, base=random_config(generator))

@@ -1,0 +1,68 @@
+"""Jobs of the accelerator: how a product of any shape becomes jobs that it runs."""
+
+from dataclasses import dataclass
+
+from tritforge.accel.config import AcceleratorConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job.
+
+    Attributes
+    ----------
+    m, k, tokens
+        Shape.
+    accumulate
+        Whether the sums are added to partial sums that the job is given.
+    """
+
+    m: int
+    k: int
+    tokens: int
+    accumulate: bool = False
+
+    @property
+    def flags(self) -> int:
+        """The job's byte of flags."""
+        return int(self.accumulate)
+
+    @property
+    def operations(self) -> int:
+        """Ternary operations that the job asks for."""
+        return self.m * self.k * self.tokens
+
+
+def k_slices(config: AcceleratorConfig, k: int) -> list[slice]:
+    """Cut K inputs into what fits the buffer; more than one slice takes `partial_sums`."""
+    length = config.k_max if config.partial_sums else max(k, 1)
+    return [slice(start, min(start + length, k)) for start in range(0, max(k, 1), length)]
+
+
+def token_slices(config: AcceleratorConfig, tokens: int) -> list[slice]:
+    """Cut tokens into what one pass over the weights serves."""
+    return [
+        slice(start, min(start + config.tokens_max, tokens)) for start in range(0, tokens, config.tokens_max)
+    ]
+
+
+def split_product(config: AcceleratorConfig, m: int, k: int, tokens: int) -> list[list[Job]]:
+    """Return the jobs of a product, one list for each slice of K.
+
+    The jobs of a list run back to back; those of all lists but the first add to the words of the list before.
+
+    Raises
+    ------
+    InputError
+        A dimension out of the configuration's bounds.
+    """
+    batches = []
+    for index, part in enumerate(k_slices(config, k)):
+        batch = []
+        for some in token_slices(config, tokens):
+            config.check_job(m, part.stop - part.start, some.stop - some.start)
+            batch.append(
+                Job(m=m, k=part.stop - part.start, tokens=some.stop - some.start, accumulate=index > 0)
+            )
+        batches.append(batch)
+    return batches
