@@ -236,3 +236,32 @@ def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
     path.write_text("preset = [1]\n")
     with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide"):
         load_config(str(path))
+
+
+@pytest.mark.parametrize("value", [-1, 3, 32])
+def test_a_burst_that_is_no_power_of_two_is_refused(value: int) -> None:
+    with refused(f"column_beats is {value}; it must be 0 or a power of two up to 16"):
+        AcceleratorConfig(column_beats=value)
+
+
+@pytest.mark.parametrize(
+    ("packing", "port", "rows", "expected"),
+    [
+        ("i2", 128, 8, (4, 8, 64, 256)),
+        ("s8", 128, 8, (4, 8, 80, 320)),
+        # 75 trits a beat leave 3 of them; 36 a beat would leave 4 of 36, so sums leave by four.
+        ("s5", 128, 8, (4, 8, 72, 288)),
+        ("s5", 64, 8, (8, 4, 36, 288)),
+        ("s5", 16, 4, (16, 1, 9, 144)),
+        ("i2", 1024, 8, (1, 8, 512, 512)),
+    ],
+    ids=str,
+)
+def test_columns_follow_from_port_and_packing(
+    packing: str, port: int, rows: int, expected: tuple[int, ...]
+) -> None:
+    """Beats of a column of 64 bytes, rows that leave at once, rows a beat, rows a column."""
+    config = AcceleratorConfig(packing=packing, weight_port_bits=port, rows=rows, sparse=True)
+    got = (config.column_phases, config.column_chunk, config.column_lanes, config.column_rows)
+    assert got == expected
+    assert config.rows % config.column_chunk == config.column_lanes % config.column_chunk == 0

@@ -1,0 +1,227 @@
+"""Column lanes: one accumulator for each output row of a block, fed with columns of weights."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tritforge.accel.codes import TRIT_BITS, WORDS
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.datapath import extend
+from tritforge.accel.decoders import WordDecoder
+from tritforge.accel.ecp5 import Adder, Kind, add_chain
+from tritforge.accel.job import index_range
+
+
+def value_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of an activation that multiplies a column; `end` marks a block's last column."""
+    return StructLayout({"value": signed(config.act_bits), "end": 1})
+
+
+class ColumnLanes(wiring.Component):
+    """Multiplies each activation with its column's trits of a row block and adds the products to the rows' sums.
+
+    A column of a block is `column_beats` beats; the lanes serve all of them in turn, so a lane keeps one sum for each
+    beat: in a memory, or in a register where a column is one beat. A lane adds ``x``, ``~x`` or 0, and the +1 of a
+    negation is its adder's carry-in: a column that is left out owes nothing. After a block's last column its sums
+    leave in the order of the rows, `column_chunk` rows a cycle, as entries of the result queue.
+
+    Parameters
+    ----------
+    config
+        Widths.
+
+    Members
+    -------
+    start, m : In, take a job of `m` output rows; while `busy` is low
+    values : In, stream of `value_layout`
+    beats : In, stream of `weight_port_bits`: the columns' beats, in the order of the values
+    turn : In, sums may leave; held until `finished`
+    room : In, the result queue has a place that is not yet spoken for
+    reserve : Out, a place in the queue is taken, whose entry is pushed in the next cycle
+    sums, push : Out, an entry of the queue
+    busy : Out, a job was taken that is not finished
+    finished : Out, high for the cycle in which the job's last place is taken
+    illegal : Out, high for the cycle in which a beat with an illegal word was taken
+
+    A beat is taken every cycle but for those of a block's end: one for the adder and one for each chunk of rows.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "m": In(config.m_max.bit_length()),
+                "values": In(stream.Signature(value_layout(config))),
+                "beats": In(stream.Signature(config.weight_port_bits)),
+                "turn": In(1),
+                "room": In(1),
+                "reserve": Out(1),
+                "sums": Out(config.rows * config.acc_bits),
+                "push": Out(1),
+                "busy": Out(1),
+                "finished": Out(1),
+                "illegal": Out(1),
+            }
+        )
+
+    def add(self, m: Module, index: int, sum_: Value, act: Value, trit: Value, *, cells: bool) -> Value:
+        """Return a lane's new sum."""
+        width = self.config.acc_bits
+        nonzero, neg = trit
+        wide = extend(act, width)
+        if self.config.target == "ecp5":
+            adder = Adder(
+                kind=Kind.TERNARY,
+                a=sum_,
+                b=wide,
+                c=neg.replicate(width),
+                d=nonzero.replicate(width),
+                carry=neg,
+            )
+            return add_chain(m, [adder], name=f"lane{index}", cells=cells)[0]
+        passed = (wide ^ neg.replicate(width)) & nonzero.replicate(width)
+        return (Cat(1, sum_) + Cat(neg, passed))[1 : width + 1]
+
+    def _decode(self, m: Module) -> tuple[Value, Value]:
+        """Return the trits of the beat at the port, and whether one of its words is illegal."""
+        trits, bits = WORDS[self.config.packing]
+        decoders = []
+        for index in range(-(-self.config.column_lanes // trits)):
+            m.submodules[f"decoder{index}"] = decoder = WordDecoder(self.config.packing)
+            m.d.comb += decoder.word.eq(self.beats.payload.word_select(index, bits))
+            decoders.append(decoder)
+        flags = Cat(decoder.illegal for decoder in decoders)
+        return Cat(decoder.trits for decoder in decoders), flags.any()
+
+    def _store(
+        self,
+        m: Module,
+        register: Signal,
+        total: Value,
+        phase: Signal,
+        *,
+        write: Signal,
+        load: Value,
+        clear: Value,
+    ) -> None:
+        """Keep the sums of each phase in a memory that `register` is loaded from."""
+        m.submodules.memory = memory = Memory(shape=len(register), depth=self.config.column_phases, init=[])
+        write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
+        m.d.sync += write_port.addr.eq(phase)
+        m.d.comb += [write_port.data.eq(total), write_port.en.eq(write), read_port.addr.eq(phase)]
+        with m.If(load):
+            m.d.sync += register.eq(read_port.data)
+            with m.If(clear):
+                m.d.sync += register.eq(0)
+
+    def _give(self, m: Module, register: Signal, leaving: Signal) -> tuple[Signal, Signal, Signal]:
+        """Give the sums of `register` away, chunk by chunk, joined into entries, while `leaving` is high.
+
+        Returns whether a chunk leaves, whether it is the word's last, and whether it is the job's last.
+        """
+        chunk = self.config.column_chunk
+        bits = chunk * self.config.acc_bits
+        chunks, parts = self.config.column_lanes // chunk, self.config.rows // chunk
+        group, part = Signal(index_range(chunks)), Signal(index_range(parts))
+        m_left = Signal(len(self.m))
+        leave, word_end, job_end, full = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            word_end.eq(group == chunks - 1),
+            job_end.eq(m_left <= chunk),
+            full.eq((part == parts - 1) | job_end),
+            leave.eq(leaving & (self.room | ~full)),
+            self.reserve.eq(leave & full),
+            self.finished.eq(leave & job_end),
+        ]
+        m.d.sync += self.push.eq(self.reserve)
+        selected = Array(register.word_select(index, bits) for index in range(chunks))[group]
+        with m.If(leave):
+            m.d.sync += self.sums.word_select(part, bits).eq(selected)
+            m.d.sync += [
+                part.eq(Mux(full, 0, part + 1)),
+                group.eq(Mux(word_end | job_end, 0, group + 1)),
+                m_left.eq(m_left - chunk),
+            ]
+        with m.If(self.start):
+            m.d.sync += m_left.eq(self.m)
+        return leave, word_end, job_end
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        lanes, phases, width = config.column_lanes, config.column_phases, config.acc_bits
+
+        # A job's blocks take turns between adding columns and giving the sums away.
+        adding, loading, leaving = Signal(), Signal(), Signal()
+        phase = Signal(index_range(phases))
+        taken, column_end, block_end = Signal(), Signal(), Signal()
+        m.d.comb += [
+            column_end.eq(phase == phases - 1),
+            self.beats.ready.eq(adding & self.values.valid),
+            taken.eq(self.beats.valid & self.beats.ready),
+            self.values.ready.eq(taken & column_end),
+            block_end.eq(self.values.ready & self.values.payload.end),
+        ]
+
+        # Decoded trits and the activation, a cycle behind their beat.
+        trits = Signal(lanes * TRIT_BITS, reset_less=True)
+        act = Signal(config.act_bits, reset_less=True)
+        add = Signal()
+        decoded, illegal = self._decode(m)
+        m.d.comb += self.illegal.eq(taken & illegal)
+        m.d.sync += add.eq(taken)
+        with m.If(taken):
+            m.d.sync += [trits.eq(decoded), act.eq(self.values.payload.value)]
+
+        # What holds sums has no reset, so that a flip-flop's own is free to clear it at a block's start.
+        register = Signal(lanes * width, reset_less=True)
+        cells = platform is not None
+        total = Cat(
+            self.add(
+                m,
+                lane,
+                register.word_select(lane, width),
+                act,
+                trits.word_select(lane, TRIT_BITS),
+                cells=cells,
+            )
+            for lane in range(lanes)
+        )
+        leave, phase_out, job_out = self._give(m, register, leaving)
+        last_word, block_out = Signal(), Signal()
+        begins = self.start | (leave & block_out)
+        if phases == 1:
+            with m.If(add):
+                m.d.sync += register.eq(total)
+            with m.If(begins):
+                m.d.sync += register.eq(0)
+        else:
+            # One word of all lanes a phase. A sum that is read was written two cycles ago or earlier.
+            first = Signal()
+            with m.If(self.values.ready):
+                m.d.sync += first.eq(0)
+            with m.If(begins):
+                m.d.sync += first.eq(1)
+            load = taken | loading | (leave & phase_out)
+            self._store(m, register, total, phase, write=add, load=load, clear=taken & first)
+
+        # The phase counts the beats of a column, and then the words that were read to leave; it is 0 in between.
+        m.d.comb += block_out.eq(phase_out & last_word)
+        with m.If(taken):
+            m.d.sync += phase.eq(Mux(column_end, 0, phase + 1))
+        with m.If(block_end):
+            m.d.sync += [adding.eq(0), loading.eq(1)]
+        with m.If(loading & self.turn):
+            m.d.sync += [loading.eq(0), leaving.eq(1)]
+            m.d.sync += [last_word.eq(phases == 1), phase.eq(1 if phases > 1 else 0)]
+        with m.If(leave & phase_out):
+            m.d.sync += [last_word.eq(column_end), phase.eq(Mux(column_end, 0, phase + 1))]
+        with m.If(leave & (block_out | job_out)):
+            m.d.sync += [leaving.eq(0), adding.eq(~job_out), phase.eq(0)]
+        with m.If(self.start):
+            m.d.sync += adding.eq(1)
+        m.d.comb += self.busy.eq(adding | loading | leaving)
+        return m
