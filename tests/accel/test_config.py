@@ -16,7 +16,7 @@ from tritforge.accel.errors import InputError
 NAMES = (
     "lanes, rows, tokens_max, k_max, m_max, act_bits, weight_port_bits, act_port_bits, result_port_bits, "
     "datapath, packing, negation, target, chain_length, adders_per_chain, tree_arity, levels_per_register, "
-    "partial_sums, sparse"
+    "partial_sums, sparse, column_beats"
 )
 
 
