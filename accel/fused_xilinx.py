@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath
-from tritforge.accel.xilinx import Function, Lane, add, add_lanes, bits_of, lut
+from tritforge.accel.xilinx import Lane, SharedLuts, add, add_lanes, bits_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,16 +97,11 @@ class Stage:
     owed: Signal
 
 
-def _sign(pair: int, *, flip: bool) -> Function:
-    """Return the exclusive-or of one of two pairs of a LUT's inputs, or its inverse."""
-    return lambda bits: (sum(bits[2 * pair : 2 * pair + 2]) + flip) & 1
-
-
 class XilinxFusedDot(Datapath):
     """Pairs of lanes, a LUT a bit, joined by adders of three operands.
 
     The pairs of n lanes of b bits cost ``n * b / 2`` LUTs, and half a LUT each for the sign. An adder of three
-    operands costs a LUT for each bit of its sum. An adder of k sums takes k - 1 of the +1s that they owe.
+    operands costs about a LUT for each bit of its sum. An adder of k sums takes k - 1 of the +1s that they owe.
 
     Parameters
     ----------
@@ -136,14 +131,15 @@ class XilinxFusedDot(Datapath):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        cells = self.cells or platform is not None
-        pairs = self._pairs(m, cells=cells)
+        signs = SharedLuts() if self.cells or platform is not None else None
         for node, stage in self.stages.items():
             if node.operands:
-                bits, owed = self._join(m, node, cells=cells), self.stages[node.operands[-1]].owed
+                bits, owed = self._join(m, node, cells=signs is not None), self.stages[node.operands[-1]].owed
             else:
-                bits, owed = pairs[node], self.lane(node.lanes[-1]).neg
+                bits, owed = self._pair(m, node, signs), self.lane(node.lanes[-1]).neg
             m.d.sync += [stage.bits.eq(bits), stage.owed.eq(owed)]
+        if signs is not None:
+            signs.place(m)
         last = self.stages[self.levels[-1][0]]
         m.d.comb += [self.sum.eq(last.bits.as_signed()), self.carry.eq(last.owed)]
         return m
@@ -156,27 +152,13 @@ class XilinxFusedDot(Datapath):
         bits = total[: node.width]
         return Cat(bits[:-1], ~bits[-1]) if self._is_last(node) else bits
 
-    def _pairs(self, m: Module, *, cells: bool) -> dict[PartialSum, Value]:
-        """Return the sums of the pairs of lanes, and what is left of an odd number of lanes."""
-        half = 1 << self.config.act_bits - 1
-        sums: dict[PartialSum, Value] = {}
-        in_cells = [node for node in self.levels[0] if cells and len(node.lanes) == 2]
-        for start in range(0, len(in_cells), 2):
-            # Two pairs share the LUT of their signs; a sign's inverse makes a sum positive.
-            nodes = in_cells[start : start + 2]
-            flip = not self._is_last(nodes[0])
-            added = [add_lanes(m, *(self.lane(index) for index in node.lanes)) for node in nodes]
-            nets = [net for _, *halves in added for net in halves]
-            signs = lut(m, nets, _sign(0, flip=flip), _sign(1, flip=flip))
-            sums |= {
-                node: Cat(bits, sign) for node, (bits, *_), sign in zip(nodes, added, signs, strict=False)
-            }
-        for node in self.levels[0]:
-            if node not in sums:
-                lanes = [self.lane(index) for index in node.lanes]
-                values = [lane.passed().as_signed() + half for lane in lanes]
-                sums[node] = self._stored(node, sum([*values, *(lane.neg for lane in lanes[:-1])], Const(0)))
-        return sums
+    def _pair(self, m: Module, node: PartialSum, signs: SharedLuts | None) -> Value:
+        """Return the sum of two lanes, in cells where there are LUTs for signs, or the lane that is left over."""
+        lanes = [self.lane(index) for index in node.lanes]
+        if signs is not None and len(lanes) == 2:
+            return add_lanes(m, signs, *lanes, invert_top=not self._is_last(node))
+        values = [lane.passed().as_signed() + (1 << self.config.act_bits - 1) for lane in lanes]
+        return self._stored(node, sum([*values, *(lane.neg for lane in lanes[:-1])], Const(0)))
 
     def _join(self, m: Module, node: PartialSum, *, cells: bool) -> Value:
         """Return the sum of registers of the level before, with their offsets."""

@@ -11,7 +11,8 @@ O5, which sees the lower half of its table, so five inputs, or a wire from elsew
   bits there. The lowest column has no such neighbour and takes a +1 in its place, besides the chain's carry-in.
 
 The cells are used as a slice wires them: the input beside a LUT feeds either the chain's carry-in or the lowest DI,
-so the lowest LUT of three operands gives DI and its majority comes from the highest, whose own is not needed.
+so the lowest LUT of three operands gives its DI, and another LUT its majority. (The highest LUT has an output to
+spare, but it sees a carry that comes from that majority: a loop for every tool that does not look into tables.)
 """
 
 from collections.abc import Callable, Sequence
@@ -100,6 +101,43 @@ def lut(
     return out6, out5
 
 
+class SharedLuts:
+    """Functions of few inputs, two to a LUT where their inputs together are five at most.
+
+    They should be of the same pipeline stage: a tool that does not look into the table sees a path from every input
+    to both outputs.
+    """
+
+    def __init__(self) -> None:
+        self._wanted: list[tuple[Sequence[Value], Function, Signal]] = []
+
+    def add(self, nets: Sequence[Value], function: Function) -> Signal:
+        """Ask for a function of some nets and return its output."""
+        output = Signal()
+        self._wanted.append((nets, function, output))
+        return output
+
+    def place(self, m: Module) -> None:
+        """Instantiate the LUTs, the functions of many inputs with the first that still fit."""
+        rest = sorted(self._wanted, key=lambda wanted: -len(wanted[0]))
+        while rest:
+            nets, function, output = rest.pop(0)
+            fitting = next(
+                (index for index, (others, *_) in enumerate(rest) if len(nets) + len(others) <= 5), None
+            )
+            if fitting is None:
+                m.d.comb += output.eq(lut(m, nets, function)[0])
+                continue
+            others, other, second = rest.pop(fitting)
+            o6, o5 = lut(m, [*nets, *others], function, _behind(len(nets), other))
+            m.d.comb += [output.eq(o6), second.eq(o5)]
+
+
+def _behind(count: int, function: Function) -> Function:
+    """Return a function of the inputs behind the first `count`."""
+    return lambda bits: function(bits[count:])
+
+
 def carry_chain(m: Module, propagate: Sequence[Value], generate: Sequence[Value], carry: Value) -> Value:
     """Return the sum of a carry chain, and behind its last bit the carry out."""
     width = len(propagate)
@@ -140,13 +178,19 @@ class Lane:
         return (self.act ^ self.neg.replicate(width)) & self.nonzero.replicate(width)
 
 
-def add_lanes(m: Module, first: Lane, second: Lane) -> tuple[Value, Value, Value]:
+def add_lanes(m: Module, shared: SharedLuts, first: Lane, second: Lane, *, invert_top: bool) -> Value:
     """Add two lanes and the first one's +1 in a LUT a bit.
 
-    Returns
-    -------
-    tuple of Value
-        The sum without its sign bit; two bits whose exclusive-or is the sign.
+    Parameters
+    ----------
+    m
+        The module that takes the cells.
+    shared
+        Takes the sign.
+    first, second
+        The lanes.
+    invert_top
+        Whether the sum's highest bit, the sign, comes inverted.
     """
 
     def both(bits: Sequence[int]) -> int:
@@ -158,7 +202,9 @@ def add_lanes(m: Module, first: Lane, second: Lane) -> tuple[Value, Value, Value
         for x1, x2 in zip(first.act, second.act, strict=True)
     ]
     total = carry_chain(m, [o6 for o6, _ in cells], [o5 for _, o5 in cells], first.neg)
-    return total[:-1], cells[-1][0], total[-1]
+    # Both sign bits and the carry into them.
+    sign = shared.add([cells[-1][0], total[-1]], lambda bits: bits[0] ^ bits[1] ^ invert_top)
+    return Cat(total[:-1], sign)
 
 
 def add(
@@ -199,24 +245,26 @@ def _parity(column: Sequence[Bit], inputs: int, *, flip: bool = False) -> Functi
     return lambda bits: (sum(bits[:inputs]) + constant) & 1
 
 
-def _majority(column: Sequence[Bit], first: int = 0) -> Function:
-    """Return whether two of a column's bits are 1, its nets being a LUT's inputs from `first` on."""
+def _majority(column: Sequence[Bit]) -> Function:
+    """Return whether two or three of a column's bits are 1, its nets being a LUT's first inputs."""
 
     def function(bits: Sequence[int]) -> int:
-        nets = iter(bits[first:])
+        nets = iter(bits)
         return sum(bit.inverted if bit.net is None else next(nets) ^ bit.inverted for bit in column) >> 1
 
     return function
 
 
+def _chained(columns: Sequence[Sequence[Bit]], *, invert_top: bool) -> int:
+    """Return how many columns need a place in the chain: where the highest is empty, it is the carry out."""
+    return len(columns) if columns[-1] or invert_top else len(columns) - 1
+
+
 def _add_two(
     m: Module, columns: Sequence[Sequence[Bit]], carries: Sequence[Value], *, invert_top: bool
 ) -> Value:
-    width = len(columns)
-    # Where no operand has the highest bit, that bit is the carry out.
-    chained = width if columns[-1] or invert_top else width - 1
-    cells = []
-    for index, column in enumerate(columns[:chained]):
+    width, cells = len(columns), []
+    for index, column in enumerate(columns[: _chained(columns, invert_top=invert_top)]):
         nets, flip = _nets(column), invert_top and index == width - 1
         # Where both bits are equal the carry is either of them: their AND as well as one of the two.
         cells.append(lut(m, nets, _parity(column, len(nets), flip=flip), _majority(column)))
@@ -226,25 +274,18 @@ def _add_two(
 def _add_three(
     m: Module, columns: Sequence[Sequence[Bit]], carries: Sequence[Value], *, invert_top: bool
 ) -> Value:
-    lowest, top = _nets(columns[0]), _nets(columns[-1])
-    # The carry beside the lowest column is its DI as well, which it reaches through the LUT.
+    lowest, width = _nets(columns[0]), len(columns)
+    # The +1 beside the lowest column is its DI as well, which it reaches through the LUT.
     o6, o5 = lut(m, [*lowest, carries[1]], _parity(columns[0], len(lowest) + 1), lambda bits: bits[-1])
     propagate: list[Value] = [o6]
     generate: list[Value] = [o5]
-    beside: list[Value] = [Signal()]
-    majority = beside[0]
-    for column in columns[1:-1]:
-        nets = [*_nets(column), *beside]
-        o6, o5 = lut(m, nets, _parity(column, len(nets)), _majority(column))
+    beside: list[Value] = [lut(m, lowest, _majority(columns[0]))[0]]
+    for index, column in enumerate(columns[1:], start=1):
+        if index == width - 1 and not beside and _chained(columns, invert_top=invert_top) < width:
+            break
+        nets, flip = [*_nets(column), *beside], invert_top and index == width - 1
+        o6, o5 = lut(m, nets, _parity(column, len(nets), flip=flip), _majority(column))
         propagate.append(o6)
         generate.append(beside[0] if beside else Const(0, 1))
         beside = [o5] if len(column) > 1 else []
-    top += beside
-    highest = _parity(columns[-1], len(top), flip=invert_top)
-    if len(top) + len(lowest) <= 5:
-        o6, o5 = lut(m, [*top, *lowest], highest, _majority(columns[0], len(top)))
-    else:
-        o6, _ = lut(m, top, highest)
-        _, o5 = lut(m, lowest, lambda _: 0, _majority(columns[0]))
-    m.d.comb += majority.eq(o5)
-    return carry_chain(m, [*propagate, o6], [*generate, Const(0, 1)], carries[0])[: len(columns)]
+    return carry_chain(m, propagate, generate, carries[0])[:width]

@@ -22,6 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "two levels a register, carry": {"levels_per_register": 2, "negation": "carry"},
     "ecp5, chains of 2": {"datapath": "fused", "target": "ecp5", "negation": "carry", "chain_length": 2},
     "ecp5, chains of 4": {"datapath": "fused", "target": "ecp5", "negation": "carry", "chain_length": 4},
+    "xilinx": {"datapath": "fused", "target": "xilinx", "negation": "carry"},
 }
 
 
