@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log2
 
+from tritforge.accel.codes import WORDS
 from tritforge.accel.errors import InputError
 from tritforge.models.shapes import ModelShape
 
@@ -69,9 +70,10 @@ PACKINGS: Mapping[str, Packing] = {
         Packing(name="fp16", weights=1, bits=16),
         Packing(name="int8", weights=1, bits=8, scale_bits=16, weights_per_scale=-1),
         Packing(name="int4", weights=2, bits=8, scale_bits=16, weights_per_scale=128),
-        Packing(name="i2", weights=4, bits=8, scale_bits=32, weights_per_scale=0),
-        Packing(name="s5", weights=3, bits=5, scale_bits=32, weights_per_scale=0),
-        Packing(name="s8", weights=5, bits=8, scale_bits=32, weights_per_scale=0),
+        *(
+            Packing(name=name, weights=trits, bits=bits, scale_bits=32, weights_per_scale=0)
+            for name, (trits, bits) in WORDS.items()
+        ),
         Packing(name="ideal", weights=1, bits=log2(3)),
     )
 }

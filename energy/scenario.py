@@ -5,6 +5,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any
 
+from tritforge.accel.codes import WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.energy import memory
@@ -14,9 +15,7 @@ ATTENTION = ("fp16", "int8")
 LOGITS = ("last", "all")
 
 #: Bits of a weight in memory; ``ideal`` is the information in it, which the shape says.
-PACKINGS: dict[str, Fraction | None] = {
-    name: Fraction(memory.PACKINGS[name].bits) / memory.PACKINGS[name].weights for name in ("i2", "s5", "s8")
-}
+PACKINGS: dict[str, Fraction | None] = {name: Fraction(bits, trits) for name, (trits, bits) in WORDS.items()}
 PACKINGS["ideal"] = None
 
 

@@ -165,9 +165,11 @@ def _check_codes(codes: npt.NDArray[np.integer], first_row: int) -> None:
 def _count_negative(matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
     """Return the number of negative entries of each row."""
     if matrix.shape[1] % 8:
-        return (matrix < 0).sum(axis=1, dtype=np.uint64)
-    signs = matrix.view(np.uint64) & np.uint64(0x8080808080808080)
-    return np.bitwise_count(signs).sum(axis=1, dtype=np.uint64)
+        counts: npt.NDArray[np.uint64] = (matrix < 0).sum(axis=1, dtype=np.uint64)
+    else:
+        signs = matrix.view(np.uint64) & np.uint64(0x8080808080808080)
+        counts = np.bitwise_count(signs).sum(axis=1, dtype=np.uint64)
+    return counts
 
 
 def _tile_codes(config: AcceleratorConfig, matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:

@@ -4,6 +4,8 @@ Four trits lie in a byte on the way (the code of ``i2``), so that most steps mov
 looked up several trits at a time.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,7 +54,9 @@ def _unpack_table(packing: str, words: int) -> npt.NDArray[np.int8]:
 _S5_PAIRS = _pack_table("s5", 2).view("<u2").ravel()
 _S8_WORDS = _pack_table("s8", 1).ravel()
 # The bits of an s5 word, a byte each.
-_S5_BITS = np.array([sum((word >> bit & 1) << 8 * bit for bit in range(5)) for word in range(32)], dtype="<u8")
+_S5_BITS = np.array(
+    [sum((word >> bit & 1) << 8 * bit for bit in range(5)) for word in range(32)], dtype="<u8"
+)
 _I2_TRITS = _unpack_table("i2", 4).view("<u4").ravel()
 _S5_TRITS = _unpack_table("s5", 1)
 _S8_TRITS = _unpack_table("s8", 1)
@@ -83,20 +87,25 @@ def _padded(array: Bytes, length: int) -> Bytes:
     return result
 
 
-def _groups(codes: Bytes, size: int, width: int) -> Bytes:
-    """Return groups of `size` bytes, each filled up to `width` bytes, shape (tiles, groups, width)."""
+def _groups(codes: Bytes, size: int, dtype: str) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return each `size` bytes as one wider integer, shape (tiles, groups); a tile's last group is filled with 0."""
     tiles, length = codes.shape
+    width = np.dtype(dtype).itemsize
     whole, rest = divmod(length, size)
-    groups = np.zeros((tiles, whole + (rest > 0), width), dtype=np.uint8)
-    groups[:, :whole, :size] = codes[:, : whole * size].reshape(tiles, whole, size)
+    # Integers that overlap, of bytes followed by as many as the last one reads beyond them; masks cut off the rest.
+    data = np.zeros(tiles * length + size + width, dtype=np.uint8)
+    data[: tiles * length] = codes.ravel()
+    overlapping = np.ndarray((tiles, whole + (rest > 0)), dtype, data, strides=(length, size))
+    masks = np.full(overlapping.shape[1], (1 << 8 * size) - 1, dtype=dtype)
     if rest:
-        groups[:, whole, :rest] = codes[:, whole * size :]
+        masks[-1] = (1 << 8 * rest) - 1
+    groups: npt.NDArray[np.unsignedinteger[Any]] = overlapping & masks
     return groups
 
 
 def _s8_words(codes: Bytes) -> Bytes:
     """Return the words of trits in ``i2`` bytes: twenty trits are five bytes and four words."""
-    bits = _groups(codes, 5, 8).view("<u8")
+    bits = _groups(codes, 5, "<u8")
     # Four fields of ten bits move to sixteen each.
     for shift, low in ((12, 0xFFFFF), (6, 0x3FF000003FF)):
         kept = bits & np.uint64(low)
@@ -106,7 +115,7 @@ def _s8_words(codes: Bytes) -> Bytes:
 
 def _s5_words(codes: Bytes) -> Bytes:
     """Return the words, a byte each, of trits in ``i2`` bytes: twelve trits are three bytes and four words."""
-    bits = _groups(codes, 3, 4).view("<u4")
+    bits = _groups(codes, 3, "<u4")
     kept = bits & np.uint32(0xFFF)
     bits = kept | (bits ^ kept) << np.uint32(4)
     return _S5_PAIRS.take(bits.view("<u2")).view(np.uint8).reshape(len(codes), -1)
