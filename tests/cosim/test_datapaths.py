@@ -23,6 +23,7 @@ DATAPATHS: dict[str, dict[str, Any]] = {
         "chain_length": 4,
         "weight_port_bits": 64,
     },
+    "xilinx": {"datapath": "fused", "target": "xilinx", "negation": "carry"},
 }
 
 
