@@ -11,12 +11,15 @@ from tritforge.accel.codes import I2_ILLEGAL, TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath, VendorCells
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
+from tritforge.accel.fused_xilinx import XilinxFusedDot
 from tritforge.accel.tree import DotTree
 
 LANES = 4
 TREE = AcceleratorConfig(lanes=LANES, rows=1, act_bits=8, act_port_bits=8)
 ECP5 = replace(TREE, datapath="fused", target="ecp5", negation="carry", chain_length=2)
 ECP5_CELLS = "-D NO_INCLUDES +/ecp5/cells_sim.v"
+XILINX = replace(TREE, datapath="fused", target="xilinx", negation="carry")
+XILINX_CELLS = "-D NO_INCLUDES +/xilinx/cells_sim.v"
 
 
 class SumBench(FormalBench):
@@ -100,6 +103,13 @@ def test_the_fused_ecp5_cells_are_the_sum(
     config = replace(ECP5, chain_length=chain_length, adders_per_chain=adders_per_chain, act_bits=act_bits)
     assert prove_sum(Ecp5FusedDot(config), tmp_path, platform=VendorCells(), cells=ECP5_CELLS)
     assert prove_sum(Ecp5FusedDot(config), tmp_path / "operators")
+
+
+@pytest.mark.parametrize(("lanes", "act_bits"), [(2, 8), (4, 2), (4, 8), (5, 4), (6, 4)])
+def test_the_fused_xilinx_cells_are_the_sum(lanes: int, act_bits: int, tmp_path: Path) -> None:
+    """With Yosys' own models of the LUT and the carry chain; six lanes are the fewest for an adder of three."""
+    config = replace(XILINX, lanes=lanes, act_bits=act_bits)
+    assert prove_sum(XilinxFusedDot(config), tmp_path, platform=VendorCells(), cells=XILINX_CELLS)
 
 
 class WrongLane(DotTree):
