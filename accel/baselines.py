@@ -22,7 +22,8 @@ WEIGHT_BITS = {"naive": TRIT_BITS, "int8": 8}
 
 def _shadowed(m: Module, load: Value, data: Value, swap: Value, bits: int) -> Signal:
     """Return the active weights: a shift register that fills beat by beat, and the register it is copied to."""
-    shadow, active = Signal(bits), Signal(bits)
+    shadow = Signal(bits)
+    active = Signal(bits)
     with m.If(load):
         m.d.sync += shadow.eq(Cat(shadow, data)[len(data) :] if len(data) < bits else data[:bits])
     with m.If(swap):
@@ -115,7 +116,8 @@ class MultiplyArray(wiring.Component):
         m = Module()
         config = self.config
         row_bits = config.lanes * self.weight_bits
-        load, swap = Signal(), Signal()
+        load = Signal(name="load_late")
+        swap = Signal(name="swap_late")
         m.d.sync += [load.eq(self.load), swap.eq(self.swap)]
         active = _shadowed(m, load, self.beat, swap, config.rows * row_bits)
         acts = Signal(len(self.word))
@@ -191,7 +193,8 @@ class FloatLanes(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         bits = self.form.bits
-        load, swap = Signal(), Signal()
+        load = Signal(name="load_late")
+        swap = Signal(name="swap_late")
         m.d.sync += [load.eq(self.load), swap.eq(self.swap)]
         active = _shadowed(m, load, self.beat, swap, self.lanes * bits)
         acts = Signal(self.lanes * bits)

@@ -81,20 +81,22 @@ def _unpack(value: Value, form: FloatFormat) -> _Parts:
     )
 
 
-def _leading_zeros(m: Module, value: Value, name: str) -> Signal:
-    """Return the number of zeros above the highest one; for zero, the largest number that may come out."""
-    width = len(value)
-    count = Signal(range(width), name=name)
-    with m.If(value == 0):
-        m.d.comb += count.eq(width - 1)
-    for place in range(width):  # the last assignment wins: the highest one
-        with m.If(value[place]):
-            m.d.comb += count.eq(width - 1 - place)
-    return count
+def _leading_zeros(value: Value) -> Value:
+    """Return the number of zeros above the highest one, by halves; of no meaning for zero."""
+
+    def count(bits: Value) -> tuple[Value, Value]:
+        if len(bits) == 1:
+            return ~bits, Const(0, 0)
+        half = len(bits) // 2
+        (low_empty, low), (high_empty, high) = count(bits[:half]), count(bits[half:])
+        return low_empty & high_empty, Cat(Mux(high_empty, low, high)[: len(high)], high_empty)
+
+    size = 1 << (len(value) - 1).bit_length()
+    return count(Cat(Const(0, size - len(value)), value))[1]
 
 
 class _Rounder(wiring.Component):
-    """Normalises an exact sum or product and rounds it: the last two cycles of both units.
+    """Normalises an exact sum or product and rounds it: the last three cycles of both units.
 
     Parameters
     ----------
@@ -109,10 +111,10 @@ class _Rounder(wiring.Component):
     sign, significand : In, the number; sign alone where it is zero
     room : In, places that `significand` may move to the left before the result is subnormal
     is_inf, is_nan : In, what the number is instead
-    result : Out, two cycles later
+    result : Out, three cycles later
     """
 
-    latency = 2
+    latency = 3
 
     def __init__(self, form: FloatFormat, width: int) -> None:
         self.form = form
@@ -131,19 +133,22 @@ class _Rounder(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         form, width = self.form, self.width
-        zeros = _leading_zeros(m, self.significand, "zeros")
-        shift = Signal.like(zeros)
-        field = Signal(form.exponent_bits + 2)
-        moved = Signal(width)
-        sign, is_inf, is_nan = Signal(), Signal(), Signal()
-        m.d.comb += shift.eq(Mux(self.room < 0, 0, Mux(self.room < zeros, self.room, zeros)))
+        # How far to the left.
+        zeros = Signal(range(width))
+        m.d.comb += zeros.eq(_leading_zeros(self.significand))
+        shift, significand, room = Signal.like(zeros), Signal(width), Signal.like(self.room)
+        flags, flags_2 = Signal(3), Signal(3)
         m.d.sync += [
-            moved.eq(self.significand << shift),
-            field.eq(self.room - shift + 1),
-            sign.eq(self.sign),
-            is_inf.eq(self.is_inf),
-            is_nan.eq(self.is_nan),
+            shift.eq(Mux(self.room < 0, 0, Mux(self.room < zeros, self.room, zeros))),
+            significand.eq(self.significand),
+            room.eq(self.room),
+            flags.eq(Cat(self.sign, self.is_inf, self.is_nan)),
         ]
+
+        # To the left.
+        field, moved = Signal(form.exponent_bits + 2), Signal(width)
+        m.d.sync += [moved.eq(significand << shift), field.eq(room - shift + 1), flags_2.eq(flags)]
+        sign, is_inf, is_nan = flags_2
 
         low = width - 1 - form.fraction_bits
         rest = moved[: low - 1].any()
@@ -207,7 +212,7 @@ class FloatMultiplier(wiring.Component):
     Members
     -------
     a, b : In, the operands
-    product : Out, three cycles later; a new product may start in every cycle
+    product : Out, four cycles later; a new product may start in every cycle
     """
 
     latency = 1 + _Rounder.latency
@@ -272,7 +277,7 @@ class FloatAdder(wiring.Component):
     Members
     -------
     a, b : In, the operands
-    sum : Out, five cycles later; a new sum may start in every cycle
+    sum : Out, six cycles later; a new sum may start in every cycle
     """
 
     latency = 3 + _Rounder.latency
