@@ -60,7 +60,9 @@ class Accumulator(wiring.Component):
         config = self.config
         width = config.acc_bits
         # A token goes on from the register where `forward`, else from `stored`; `start` is 0 but for first tiles.
-        register, stored, start, forward = Signal(width), Signal(width), Signal(config.bias_bits), Signal()
+        # None has a reset: together with `first` it would be a gate before the reset of every bit of `stored`.
+        register, stored = Signal(width, reset_less=True), Signal(width, reset_less=True)
+        start, forward = Signal(config.bias_bits, reset_less=True), Signal(reset_less=True)
         if config.negation == "bias":
             m.d.sync += start.eq(Mux(self.first, self.start, 0))
         if config.tokens_max == 1:

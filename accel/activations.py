@@ -9,7 +9,6 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.datapath import register
 from tritforge.accel.job import index_range, job_layout
 
 
@@ -152,9 +151,15 @@ class ActivationBuffer(wiring.Component):
             ]
             outputs.append(read.data)
             if position + 1 < config.positions:
-                address, enable, release = (
-                    register(m, value, f"{name}{position + 1}")
-                    for value, name in ((address, "address"), (enable, "enable"), (release, "release"))
-                )
+                address = _delayed(m, address, f"address{position + 1}")
+                enable = _delayed(m, enable, f"enable{position + 1}")
+                release = _delayed(m, release, f"release{position + 1}")
         m.d.comb += self.data.eq(Cat(outputs))
         return release
+
+
+def _delayed(m: Module, value: Value, name: str) -> Signal:
+    """Return a value of the cycle before."""
+    signal = Signal(len(value), name=name)
+    m.d.sync += signal.eq(value)
+    return signal

@@ -123,7 +123,7 @@ class TileArray(wiring.Component):
         """Return the activation register of a position's lanes."""
         config = self.config
         count = config.lanes // config.positions
-        register = Signal(count * config.act_bits, name=f"acts{position}")
+        register = Signal(count * config.act_bits, name=f"acts{position}", reset_less=True)
         with m.If(enter):
             m.d.sync += register.eq(
                 Cat(
@@ -147,10 +147,10 @@ class TileArray(wiring.Component):
             # The next tile may overwrite the first trits of this position before they are due: they wait here.
             wait = max(0, position - config.beat_of_trit(position * bits // TRIT_BITS))
             for step in range(wait):
-                waiting = Signal(bits, name=f"waiting{position}_{step}")
+                waiting = Signal(bits, name=f"waiting{position}_{step}", reset_less=True)
                 m.d.sync += waiting.eq(assembled)
                 assembled = waiting
-            active = Signal(bits, name=f"active{position}")
+            active = Signal(bits, name=f"active{position}", reset_less=True)
             with m.If(swap):
                 m.d.sync += active.eq(assembled)
             trits.append([active.word_select(row, row_bits) for row in range(config.rows)])

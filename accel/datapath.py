@@ -85,7 +85,7 @@ def extend(value: Value, width: int) -> Value:
 
 
 def register(m: Module, value: Value, name: str) -> Signal:
-    """Return a register that follows a value, as bits."""
-    signal = Signal(len(value), name=name)
+    """Return a register that follows a value, as bits; like all that holds data it has no reset."""
+    signal = Signal(len(value), name=name, reset_less=True)
     m.d.sync += signal.eq(value)
     return signal
