@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.accumulator import Accumulator
-from tritforge.accel.codes import TRIT_BITS
+from tritforge.accel.beats import waiting_cycles
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
@@ -144,9 +144,7 @@ class TileArray(wiring.Component):
         trits = []
         for position in range(config.positions):
             assembled: Value = self.tile[position * bits : (position + 1) * bits]
-            # The next tile may overwrite the first trits of this position before they are due: they wait here.
-            wait = max(0, position - config.beat_of_trit(position * bits // TRIT_BITS))
-            for step in range(wait):
+            for step in range(waiting_cycles(config, position)):
                 waiting = Signal(bits, name=f"waiting{position}_{step}", reset_less=True)
                 m.d.sync += waiting.eq(assembled)
                 assembled = waiting

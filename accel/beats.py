@@ -58,14 +58,12 @@ def beat_words(config: AcceleratorConfig, beat: int) -> BeatWords:
     )
 
 
-def hold_cycles(config: AcceleratorConfig) -> int:
-    """Return the cycles for which the next tile's first beat waits after a tile was handed over.
+def waiting_cycles(config: AcceleratorConfig, position: int) -> int:
+    """Return the cycles for which the trits of a position wait in registers of their own.
 
-    The array takes the trits of position p in the p-th cycle after the hand-over, and beat b of the next tile may
-    replace only what was taken. It does so with no wait where the beats bring at most one position a cycle.
+    The array takes those of position p in the p-th cycle after the hand-over of a tile, and beat b of the next tile
+    may come b cycles after it: with fewer beats than positions it comes before they are taken.
     """
-    trits_per_position = config.rows * config.lanes // config.positions
-    return max(
-        (beat_words(config, beat).trits(config).stop - 1) // trits_per_position - beat
-        for beat in range(config.tile_beats)
-    )
+    first = position * config.rows * config.lanes // config.positions
+    beat = next(beat for beat in range(config.tile_beats) if first in beat_words(config, beat).trits(config))
+    return max(0, position - beat)

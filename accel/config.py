@@ -17,6 +17,45 @@ NEGATIONS = ("bias", "carry")
 COLUMN_BEATS_MAX = 16
 
 
+#: Bounds of the whole numbers, those of the second table powers of two.
+_RANGES = {
+    "lanes": (2, 1024),
+    "rows": (1, 256),
+    "tokens_max": (1, 256),
+    "k_max": (1, 32768),
+    "m_max": (1, 1 << 20),
+    "act_bits": (2, 16),
+    "chain_length": (2, 64),
+    "adders_per_chain": (1, 16),
+    "tree_arity": (2, 4),
+    "levels_per_register": (1, 4),
+}
+_POWERS = {
+    "weight_port_bits": (BIAS_WORD_BITS, 4096),
+    "act_port_bits": (8, 4096),
+    "result_port_bits": (RESULT_WORD_BITS, 1024),
+}
+_CHOICES = {"datapath": DATAPATHS, "packing": PACKINGS, "negation": NEGATIONS, "target": TARGETS}
+
+
+def _check_value(name: str, kind: Any, value: Any) -> None:
+    """Refuse a parameter of a wrong type or out of its own bounds."""
+    if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+        raise InputError(f"{name} is {value!r}; a whole number is needed")
+    if kind is bool and not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}; true or false is needed")
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        if not low <= value <= high:
+            raise InputError(f"{name} is {value}; it must lie in {low} to {high}")
+    if name in _POWERS:
+        low, high = _POWERS[name]
+        if not low <= value <= high or value & (value - 1):
+            raise InputError(f"{name} is {value}; it must be a power of two in {low} to {high}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(_CHOICES[name])}")
+
+
 def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
@@ -106,43 +145,7 @@ class AcceleratorConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
-                raise InputError(f"{field.name} is {value!r}; a whole number is needed")
-            if field.type is bool and not isinstance(value, bool):
-                raise InputError(f"{field.name} is {value!r}; true or false is needed")
-        for name, low, high in (
-            ("lanes", 2, 1024),
-            ("rows", 1, 256),
-            ("tokens_max", 1, 256),
-            ("k_max", 1, 32768),
-            ("m_max", 1, 1 << 20),
-            ("act_bits", 2, 16),
-            ("chain_length", 2, 64),
-            ("adders_per_chain", 1, 16),
-            ("tree_arity", 2, 4),
-            ("levels_per_register", 1, 4),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} is {value}; it must lie in {low} to {high}")
-        for name, low, high in (
-            ("weight_port_bits", BIAS_WORD_BITS, 4096),
-            ("act_port_bits", 8, 4096),
-            ("result_port_bits", RESULT_WORD_BITS, 1024),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high or value & (value - 1):
-                raise InputError(f"{name} is {value}; it must be a power of two in {low} to {high}")
-        for name, choices in (
-            ("datapath", DATAPATHS),
-            ("packing", PACKINGS),
-            ("negation", NEGATIONS),
-            ("target", TARGETS),
-        ):
-            value = getattr(self, name)
-            if value not in choices:
-                raise InputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+            _check_value(field.name, field.type, getattr(self, field.name))
         if self.act_port_bits < self.act_container_bits:
             raise InputError(
                 f"act_port_bits is {self.act_port_bits}; an activation of {self.act_bits} bits "
@@ -236,13 +239,6 @@ class AcceleratorConfig:
         words = _ceil_div(self.rows * self.lanes, trits)
         blocks, rest = divmod(words, self.block_beats * self.weight_port_bits // word_bits)
         return self.block_beats * blocks + min(self.block_beats, _ceil_div(rest, self.words_per_beat))
-
-    def beat_of_trit(self, index: int) -> int:
-        """Return the beat of a tile that brings a trit, by the trit's place in the tile."""
-        trits, word_bits = WORDS[self.packing]
-        blocks, word = divmod(index // trits, self.block_beats * self.weight_port_bits // word_bits)
-        # The words behind the whole ones of a block's beats are complete with its last beat.
-        return self.block_beats * blocks + min(word // self.words_per_beat, self.block_beats - 1)
 
     @property
     def bias_beats(self) -> int:

@@ -1,10 +1,10 @@
 """Weight loader: unpacks the next tile of ternary weights while the array works on the present one."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.beats import beat_words, hold_cycles, striped_words
+from tritforge.accel.beats import beat_words, striped_words
 from tritforge.accel.codes import BIAS_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.decoders import WordDecoder
@@ -20,10 +20,10 @@ class WeightLoader(wiring.Component):
     Each row tile starts with the biases of its rows, where the configuration has them (the count of -1 weights, 16
     bits each), then come its tiles along K; both start a beat. A tile is handed over and the first beat of the
     next one taken in the same cycle, so a tile costs as many cycles as it has beats, or as many as the array needs,
-    whichever is more; `tritforge.accel.beats.hold_cycles` tells where the next tile's beats wait longer.
+    whichever is more.
 
     A beat of the next tile replaces the trits of the same beat of this one and no others, so an array that takes a
-    tile's positions one cycle after the other needs no register of its own for those that it has not taken.
+    tile's positions one cycle after the other needs no register of its own for those that come in later beats.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class WeightLoader(wiring.Component):
             self.tile.valid.eq(full),
             # With the last beat of a job the next one is taken, whose first beat may follow at once.
             self.jobs.ready.eq(~busy | (taken & tile_end & job_end)),
-            self.beats.ready.eq(busy & (~full | self.tile.ready) & (in_bias | self._may_replace(m))),
+            self.beats.ready.eq(busy & (~full | self.tile.ready)),
             taken.eq(self.beats.valid & self.beats.ready),
             weights_taken.eq(taken & ~in_bias),
             bias_end.eq(in_bias & (beat == max(config.bias_beats, 1) - 1)),
@@ -105,19 +105,6 @@ class WeightLoader(wiring.Component):
                 k_left.eq(self.jobs.payload.k),
             ]
         return m
-
-    def _may_replace(self, m: Module) -> Value:
-        """Return whether the array has taken so much of the last tile that the next one's beats may come."""
-        hold = hold_cycles(self.config)
-        if not hold:
-            return Const(1)
-        handed_over = self.tile.valid & self.tile.ready
-        left = Signal(index_range(hold))
-        with m.If(handed_over):
-            m.d.sync += left.eq(hold - 1)
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
-        return ~handed_over & (left == 0)
 
     def _take_words(self, m: Module, taken: Value, tile_end: Value, beat: Value) -> None:
         """Decode the words of a beat and keep their trits and the flags of the illegal ones."""

@@ -6,7 +6,6 @@ comment, "in c" is the cycle whose handshake counts, and a register written in c
 
 from collections.abc import Sequence
 
-from tritforge.accel.beats import hold_cycles
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import READER_PLACES
 from tritforge.sim.streams import Drain, Feed
@@ -67,6 +66,10 @@ class BufferCycles:
     def take_job(self, start: int) -> int:
         """Take a job that the port took in `start`; return the cycle of the handshake."""
         return max(start + 1, self._job_end)
+
+    def wait(self, cycle: int) -> None:
+        """Take no job before a cycle: the activations of a sparse one are not all in."""
+        self._job_end = max(self._job_end, cycle)
 
     def load(self, taken: int, k: int, tokens: int, handed_over: int) -> int:
         """Take a job's beats; return the cycle from which the job is offered to the sequencer.
@@ -131,8 +134,6 @@ class LoaderCycles:
         self._beats = config.tile_beats
         self._since = 0
         self._job_end = 0
-        #: Cycles after a hand-over in which no beat of trits is taken.
-        self.hold = hold_cycles(config)
         #: Whether the stream never pauses.
         self.ideal = feed.ideal
 
@@ -151,11 +152,9 @@ class LoaderCycles:
         bias_beats
             Beats of biases before it.
         free
-            Cycle in which the array took the tile before; its trits may be replaced `hold` cycles later.
+            Cycle in which the array took the tile before.
         """
-        if bias_beats:
-            self._feed.take(bias_beats, max(free, self._since))
-        self._job_end = self._feed.take(self._beats, max(free + self.hold, self._since))
+        self._job_end = self._feed.take(bias_beats + self._beats, max(free, self._since))
         return self._job_end + 1
 
     def skip(self, last: int) -> None:

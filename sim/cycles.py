@@ -21,7 +21,8 @@ from tritforge.sim.block_cycles import (
     ResultCycles,
 )
 from tritforge.sim.jobs import Job, split_product
-from tritforge.sim.streams import STREAMS, Drain, Feed, Ideal, Pattern, Stalls
+from tritforge.sim.sparse_cycles import ColumnMemory, SparseCycles
+from tritforge.sim.streams import COLUMN_PLACES, STREAMS, Drain, Feed, Ideal, Pattern, Stalls
 
 #: What a token can wait for.
 CAUSES = ("weights", "activations", "output")
@@ -38,7 +39,7 @@ class JobCycles:
     end
         Cycle in which the (last) job's last result beat leaves.
     issued
-        Tokens issued: tiles x T, the cycles in which the lanes work.
+        Tokens issued: tiles x T, the cycles in which the lanes work; none in a sparse job, which has its own lanes.
     weight_stalls, activation_stalls, output_stalls
         Cycles before a token in which nothing was issued, because its tile, its activations (or its job), or room in
         the result queue was missing. Cycles that several lacked count for the last to come.
@@ -148,6 +149,8 @@ class SequencerCycles:
         self.issue = 0
         #: Cycle in which the last tile was taken.
         self._swap = 0
+        #: First cycle in which a job may be taken that comes behind a sparse one.
+        self.hold = 0
         self._first = True
         #: Cycle in which the job at hand was taken from the buffer.
         self.handed_over = 0
@@ -170,15 +173,15 @@ class SequencerCycles:
         if self._first:
             self._first = False
             self.issue = start - 1
-            self.handed_over = loaded
+            self.handed_over = max(loaded, self.hold)
         else:
-            self.handed_over = max(loaded, self.issue)
-        return self.issue + 1 if self.handed_over == self.issue else loaded + TAKE_TO_ISSUE
+            self.handed_over = max(loaded, self.hold, self.issue)
+        return self.issue + 1 if self.handed_over == self.issue else self.handed_over + TAKE_TO_ISSUE
 
     def run(self, job: Job, activations: int) -> None:
         """Issue a job's tokens, the first not before a cycle."""
         config, loader, queue = self._config, self._loader, self._queue
-        tiles, tokens, beats = config.k_tiles(job.k), job.tokens, loader.hold + config.tile_beats
+        tiles, tokens, beats = config.k_tiles(job.k), job.tokens, config.tile_beats
         pace = max(tokens, beats)
         self.stalls = dict.fromkeys(CAUSES, 0)
         for low in range(0, job.m, config.rows):
@@ -236,6 +239,8 @@ def batch_cycles(
         config.check_job(job.m, job.k, job.tokens)
         if job.accumulate and not config.partial_sums:
             raise InputError("a job accumulates; the configuration has no partial_sums")
+        if job.sparse and not (config.sparse and job.tokens == 1):
+            raise InputError("a job is sparse; it takes a configuration with sparse, and one token")
     patterns = (
         {name: stalls.pattern(name) for name in STREAMS}
         if isinstance(stalls, Stalls)
@@ -249,24 +254,54 @@ def batch_cycles(
     stage = PartialSumCycles(drain, feeds["partials"]) if config.partial_sums else ResultCycles(drain)
     queue = QueueCycles(config, PackerCycles(config, stage))
     sequencer = SequencerCycles(config, loader, queue)
+    memory = ColumnMemory(
+        latency=stalls.latency if isinstance(stalls, Stalls) else 1,
+        places=COLUMN_PLACES,
+        requests=patterns["requests"],
+        columns=patterns["columns"],
+    )
+    unit = SparseCycles(config, feeds["activations"], memory)
     lanes = config.lanes * config.rows
     done = []
     for job in jobs:
         offered, start = port.take()
-        takes = (buffer.take_job(start), loader.take_job(start, offered), queue.take_job(start))
-        port.leave(takes)
-        loaded = buffer.load(takes[0], job.k, job.tokens, sequencer.handed_over)
-        sequencer.run(job, sequencer.take_job(loaded, start))
-        buffer.release(sequencer.issue, job.k, job.tokens)
+        if job.nonzero is not None:
+            # The loader drops the job; the unit takes it when the activations of the one before are in.
+            takes = (max(buffer.take_job(start), unit.finished + 1), start + 1, queue.take_job(start))
+            port.leave(takes)
+
+            def push(cycle: int, rows: int, last: bool, job: Job = job) -> None:
+                queue.push(cycle - config.latency, rows, last=last, accumulate=job.accumulate)
+
+            span = unit.run(
+                takes[0],
+                job.m,
+                job.nonzero,
+                turn=sequencer.issue + config.latency - 1,
+                room_at=queue.room_at,
+                push=push,
+            )
+            buffer.wait(span.scanned + 1)
+            sequencer.hold = span.finished + 1
+            issued, beats = 0, span.requests * config.column_phases
+            waited = dict.fromkeys(CAUSES, 0)
+        else:
+            takes = (buffer.take_job(start), loader.take_job(start, offered), queue.take_job(start))
+            port.leave(takes)
+            loaded = buffer.load(takes[0], job.k, job.tokens, sequencer.handed_over)
+            sequencer.run(job, sequencer.take_job(loaded, start))
+            buffer.release(sequencer.issue, job.k, job.tokens)
+            issued = config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens
+            beats, waited = weight_beats(config, job.m, job.k), sequencer.stalls
         done.append(
             JobCycles(
                 start=start,
                 end=stage.left,
-                issued=config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens,
-                weight_stalls=sequencer.stalls["weights"],
-                activation_stalls=sequencer.stalls["activations"],
-                output_stalls=sequencer.stalls["output"],
-                weight_beats=weight_beats(config, job.m, job.k),
+                issued=issued,
+                weight_stalls=waited["weights"],
+                activation_stalls=waited["activations"],
+                output_stalls=waited["output"],
+                weight_beats=beats,
                 activation_beats=activation_beats(config, job.k, job.tokens),
                 result_beats=-(-job.m * job.tokens // config.results_per_beat),
                 operations=job.operations,

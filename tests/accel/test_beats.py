@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritforge.accel.beats import beat_words, hold_cycles, striped_words, tile_words
+from tritforge.accel.beats import beat_words, striped_words, tile_words, waiting_cycles
 from tritforge.accel.codes import WORDS
 from tritforge.accel.config import AcceleratorConfig
 
@@ -78,10 +78,10 @@ def test_stripes_are_the_bits_that_remain(port: int, stripes: int) -> None:
     st.integers(1, 12),
     st.sampled_from([2, 4, 8, 16]),
 )
-def test_the_wait_is_the_least_that_keeps_trits_until_they_are_taken(
+def test_trits_wait_just_as_long_as_the_next_tile_would_overtake_them(
     packing: str, port: int, rows: int, positions: int
 ) -> None:
-    """Beat b may come in cycle `wait + b` after the hand-over if all its trits were taken by then."""
+    """Position p is taken p cycles after the hand-over, when beat b of the next tile has come for each b under p."""
     config = configured(
         lanes=32,
         rows=rows,
@@ -93,15 +93,12 @@ def test_the_wait_is_the_least_that_keeps_trits_until_they_are_taken(
         chain_length=positions,
     )
 
-    def kept(wait: int) -> bool:
-        per_position = rows * 32 // positions
-        return all(
-            trit // per_position <= wait + beat
+    per_position = rows * 32 // positions
+    for position in range(positions):
+        trits = range(position * per_position, (position + 1) * per_position)
+        beats = [
+            beat
             for beat in range(config.tile_beats)
-            for trit in beat_words(config, beat).trits(config)
-        )
-
-    wait = hold_cycles(config)
-    assert kept(wait)
-    assert wait == 0 or not kept(wait - 1)
-    assert wait <= positions - 1
+            if set(trits) & set(beat_words(config, beat).trits(config))
+        ]
+        assert waiting_cycles(config, position) == max(0, *(position - beat for beat in beats))
