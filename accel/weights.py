@@ -63,8 +63,12 @@ class WeightLoader(wiring.Component):
         in_bias = Signal()
         beat = Signal(index_range(max(config.tile_beats, config.bias_beats)))
 
+        # Whether this tile is the row tile's last, the row tile the job's last, and whether a row tile is one tile:
+        # registers that look a tile ahead, since comparing the counters takes most of a cycle.
+        k_end, m_end, one_tile = Signal(), Signal(), Signal()
+
         taken, weights_taken = Signal(), Signal()
-        bias_end, tile_end, k_end, job_end = Signal(), Signal(), Signal(), Signal()
+        bias_end, tile_end, job_end = Signal(), Signal(), Signal()
         m.d.comb += [
             self.tile.valid.eq(full),
             # With the last beat of a job the next one is taken, whose first beat may follow at once.
@@ -74,8 +78,7 @@ class WeightLoader(wiring.Component):
             weights_taken.eq(taken & ~in_bias),
             bias_end.eq(in_bias & (beat == max(config.bias_beats, 1) - 1)),
             tile_end.eq(~in_bias & (beat == config.tile_beats - 1)),
-            k_end.eq(k_left <= config.lanes),
-            job_end.eq(k_end & (m_left <= config.rows)),
+            job_end.eq(k_end & m_end),
         ]
         self._take_words(m, weights_taken, tile_end, beat)
         if config.bias_beats:
@@ -91,11 +94,12 @@ class WeightLoader(wiring.Component):
             m.d.sync += [
                 full.eq(1),
                 k_left.eq(Mux(k_end, job.k, k_left - config.lanes)),
+                k_end.eq(Mux(k_end, one_tile, k_left <= 2 * config.lanes)),
                 in_bias.eq(k_end & (config.bias_beats > 0)),
                 busy.eq(~job_end),
             ]
             with m.If(k_end):
-                m.d.sync += m_left.eq(m_left - config.rows)
+                m.d.sync += [m_left.eq(m_left - config.rows), m_end.eq(m_left <= 2 * config.rows)]
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [
                 busy.eq(1),
@@ -103,6 +107,9 @@ class WeightLoader(wiring.Component):
                 job.eq(self.jobs.payload),
                 m_left.eq(self.jobs.payload.m),
                 k_left.eq(self.jobs.payload.k),
+                k_end.eq(self.jobs.payload.k <= config.lanes),
+                m_end.eq(self.jobs.payload.m <= config.rows),
+                one_tile.eq(self.jobs.payload.k <= config.lanes),
             ]
         return m
 
