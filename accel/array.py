@@ -18,11 +18,16 @@ from tritforge.accel.sequencer import issue_layout
 from tritforge.accel.tree import DotTree
 
 
+def datapath_class(config: AcceleratorConfig) -> type[Datapath]:
+    """Return the kind of datapath that a configuration asks for."""
+    if config.datapath == "fused":
+        return XilinxFusedDot if config.target == "xilinx" else Ecp5FusedDot
+    return DotTree
+
+
 def make_datapath(config: AcceleratorConfig) -> Datapath:
     """Return the dot product of a row that a configuration asks for."""
-    if config.datapath == "fused":
-        return XilinxFusedDot(config) if config.target == "xilinx" else Ecp5FusedDot(config)
-    return DotTree(config)
+    return datapath_class(config)(config)
 
 
 def sums_layout(config: AcceleratorConfig) -> ArrayLayout:

@@ -52,6 +52,11 @@ class Datapath(wiring.Component):
             }
         )
 
+    @classmethod
+    def stage_bits(cls, config: AcceleratorConfig) -> list[int]:
+        """Return the width of the widest sum in each stage of registers, the lanes' own width first."""
+        raise NotImplementedError
+
     @staticmethod
     def model(
         acts: npt.ArrayLike, trits: npt.ArrayLike, negation: str = "bias"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Module, Value
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath, extend, register
 from tritforge.accel.ecp5 import Adder, Kind, add_chain, plain
 from tritforge.accel.tree import sum_bits
@@ -25,6 +26,14 @@ class Ecp5FusedDot(Datapath):
     its operands p cycles after the first: the order in which activations and weights are stored sees to that.
     Every adder costs one carry cell a bit and half a cell for its carry-in.
     """
+
+    @classmethod
+    def stage_bits(cls, config: AcceleratorConfig) -> list[int]:
+        lanes = [
+            *range(1, config.positions + 1),
+            *(min(config.positions << level, config.lanes) for level in range(1, config.tree_levels + 1)),
+        ]
+        return [config.act_bits, *(sum_bits(config, count) for count in lanes)]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -124,6 +124,10 @@ class XilinxFusedDot(Datapath):
                 bits, owed = Signal(node.width, init=zero, name=name), Signal(name=f"{name}_owed")
                 self.stages[node] = Stage(bits=bits, owed=owed)
 
+    @classmethod
+    def stage_bits(cls, config: AcceleratorConfig) -> list[int]:
+        return [config.act_bits, *(max(node.width for node in level) for level in partial_sums(config))]
+
     def lane(self, index: int) -> Lane:
         """Return what a lane adds."""
         nonzero, neg = self.trit(index)

@@ -25,6 +25,12 @@ class DotTree(Datapath):
     interval needs: ``act_bits + ceil(log2(n))`` bits for n lanes.
     """
 
+    @classmethod
+    def stage_bits(cls, config: AcceleratorConfig) -> list[int]:
+        levels = range(0, config.tree_levels + 1, config.levels_per_register)
+        last = [config.tree_levels] if config.tree_levels % config.levels_per_register else []
+        return [sum_bits(config, min(config.tree_arity**level, config.lanes)) for level in (*levels, *last)]
+
     def lane(self, index: int) -> Value:
         """Return the bits that one lane passes: ``x``, ``~x`` or 0."""
         act = self.act(index)

@@ -10,6 +10,7 @@ from typing import Any
 
 from amaranth.back import verilog
 
+from tritforge.accel.array import datapath_class
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core, StreamCore
 from tritforge.accel.datapath import VendorCells
@@ -81,7 +82,7 @@ class GeneratedCore:
                 "dot": config.dot_bits,
                 "accumulator": config.acc_bits,
                 "bias": config.bias_bits,
-                "tree_levels": [config.act_bits + level for level in range(config.tree_levels + 1)],
+                "stages": datapath_class(config).stage_bits(config),
             },
             "latency": {"issue_to_sum": config.latency},
             "sha256": self.sha256,

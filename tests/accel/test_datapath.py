@@ -8,7 +8,7 @@ from datapaths import run_datapath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritforge.accel.array import make_datapath
+from tritforge.accel.array import datapath_class, make_datapath
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import Datapath
 
@@ -63,6 +63,16 @@ def test_the_sum_reaches_both_ends_of_its_interval(variant: str, lanes: int) -> 
         assert sums == [low, low, 127 * lanes, 127 * lanes]
         assert carries == [0] * 4
     assert -(1 << (config.dot_bits - 1)) <= low < -(1 << (config.dot_bits - 2))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("lanes", [4, 8, 12, 36])
+def test_every_stage_has_a_width_and_the_last_is_that_of_the_sum(variant: str, lanes: int) -> None:
+    config = configured(variant, lanes)
+    bits = datapath_class(config).stage_bits(config)
+    assert len(bits) == config.datapath_latency + 1
+    assert bits == sorted(bits)
+    assert (bits[0], bits[-1]) == (8, config.dot_bits)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
