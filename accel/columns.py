@@ -137,9 +137,14 @@ class ColumnLanes(wiring.Component):
             self.finished.eq(leave & job_end),
         ]
         m.d.sync += self.push.eq(self.reserve)
-        selected = Array(register.word_select(index, bits) for index in range(chunks))[group]
+        # The choice is rounded up for a mux without holes.
+        selected = Array(
+            register.word_select(min(index, chunks - 1), bits) for index in range(1 << len(group))
+        )[group]
+        for index in range(parts):
+            with m.If(leave & (part == index)):
+                m.d.sync += self.sums.word_select(index, bits).eq(selected)
         with m.If(leave):
-            m.d.sync += self.sums.word_select(part, bits).eq(selected)
             m.d.sync += [
                 part.eq(Mux(full, 0, part + 1)),
                 group.eq(Mux(word_end | job_end, 0, group + 1)),

@@ -11,6 +11,8 @@ from tritforge.accel.job import READER_PLACES, Error, JobPort, job_flags, job_la
 from tritforge.accel.partial_sums import beat_layout
 from tritforge.accel.results import ResultQueue
 from tritforge.accel.sequencer import Sequencer
+from tritforge.accel.sparse import REQUEST_BITS, SparseUnit, request_layout
+from tritforge.accel.turns import Turns
 from tritforge.accel.weights import WeightLoader
 
 
@@ -23,6 +25,8 @@ class Core(wiring.Component):
     activations : In, stream of beats: T tokens of K activations each, every token starts a beat
     weights : In, stream of beats: the packed weight image (`tritforge.models.image`)
     partials : In, with `partial_sums`, stream of result beats: what the sums of jobs that accumulate are added to
+    column_requests : Out, with `sparse`, stream of `tritforge.accel.sparse.request_layout`
+    columns : In, with `sparse`, stream of beats: the columns asked for (`tritforge.models.columns`)
     results : Out, stream of `beat_layout`: M x T words in the order (row tile, token, row)
     busy : Out, a job was taken whose results are not all gone
     error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
@@ -31,6 +35,10 @@ class Core(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         partials = {"partials": In(stream.Signature(config.result_port_bits))} if config.partial_sums else {}
+        columns = {
+            "column_requests": Out(stream.Signature(request_layout())),
+            "columns": In(stream.Signature(config.weight_port_bits)),
+        }
         super().__init__(
             {
                 "jobs": In(stream.Signature(job_layout(config))),
@@ -41,6 +49,7 @@ class Core(wiring.Component):
                 "error": Out(Shape.cast(Error).width),
             }
             | partials
+            | (columns if config.sparse else {})
         )
 
     def make_buffer(self) -> ActivationBuffer:
@@ -63,6 +72,10 @@ class Core(wiring.Component):
         """Return the result queue."""
         return ResultQueue(self.config)
 
+    def make_sparse(self) -> SparseUnit:
+        """Return the unit that runs sparse jobs."""
+        return SparseUnit(self.config)
+
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         m.submodules.port = port = JobPort(self.config)
@@ -73,15 +86,11 @@ class Core(wiring.Component):
         m.submodules.queue = queue = self.make_queue()
 
         wiring.connect(m, wiring.flipped(self.jobs), port.jobs)
-        wiring.connect(m, wiring.flipped(self.activations), buffer.beats)
         wiring.connect(m, wiring.flipped(self.weights), loader.beats)
         wiring.connect(m, wiring.flipped(self.results), queue.o)
         if self.config.partial_sums:
             wiring.connect(m, wiring.flipped(self.partials), queue.partials)
-        wiring.connect(m, port.o0, buffer.jobs)
-        wiring.connect(m, port.o1, loader.jobs)
         wiring.connect(m, port.o2, queue.jobs)
-        wiring.connect(m, buffer.loaded, sequencer.loaded)
         m.d.comb += [
             sequencer.tile_valid.eq(loader.tile.valid),
             sequencer.popped.eq(queue.popped),
@@ -98,6 +107,16 @@ class Core(wiring.Component):
         ]
         if self.config.negation == "bias":
             m.d.comb += array.bias.eq(loader.bias)
+        illegal = loader.illegal
+        if self.config.sparse:
+            m.submodules.sparse = sparse = self.make_sparse()
+            illegal |= sparse.illegal
+            self._add_sparse(m, port, buffer, loader, sequencer, queue, sparse)
+        else:
+            wiring.connect(m, wiring.flipped(self.activations), buffer.beats)
+            wiring.connect(m, port.o0, buffer.jobs)
+            wiring.connect(m, port.o1, loader.jobs)
+            wiring.connect(m, buffer.loaded, sequencer.loaded)
 
         # A job is in the queue or waits for it until its last words leave; two more may be on their way out.
         jobs_inside = Signal(range(READER_PLACES[-1] + 4))
@@ -109,9 +128,51 @@ class Core(wiring.Component):
         m.d.sync += jobs_inside.eq(jobs_inside + (taken & ~port.refused) - queue.finished)
         with m.If(taken):
             m.d.sync += self.error.eq(Mux(port.refused, Error.ILLEGAL_JOB, Error.NONE))
-        with m.If(loader.illegal):
+        with m.If(illegal):
             m.d.sync += self.error.eq(Error.ILLEGAL_TRIT)
         return m
+
+    def _add_sparse(
+        self,
+        m: Module,
+        port: JobPort,
+        buffer: ActivationBuffer,
+        loader: WeightLoader,
+        sequencer: Sequencer,
+        queue: ResultQueue,
+        sparse: SparseUnit,
+    ) -> None:
+        """Place the sparse unit beside buffer, loader and array."""
+        m.submodules.turns = turns = Turns(self.config)
+        wiring.connect(m, port.o0, turns.jobs)
+        wiring.connect(m, turns.dense, buffer.jobs)
+        wiring.connect(m, turns.sparse, sparse.jobs)
+        wiring.connect(m, buffer.loaded, turns.loaded)
+        wiring.connect(m, turns.start, sequencer.loaded)
+        wiring.connect(m, sparse.requests, wiring.flipped(self.column_requests))
+        wiring.connect(m, wiring.flipped(self.columns), sparse.columns)
+        weights = port.o1
+        m.d.comb += [
+            # A sparse job has no weights in the dense image.
+            loader.jobs.payload.eq(weights.payload),
+            loader.jobs.valid.eq(weights.valid & ~weights.payload.sparse),
+            weights.ready.eq(loader.jobs.ready | weights.payload.sparse),
+            # Only one of the two waits for activations.
+            buffer.beats.payload.eq(self.activations.payload),
+            buffer.beats.valid.eq(self.activations.valid),
+            sparse.activations.payload.eq(self.activations.payload),
+            sparse.activations.valid.eq(self.activations.valid),
+            self.activations.ready.eq(buffer.beats.ready | sparse.activations.ready),
+            turns.scanning.eq(sparse.scanning),
+            turns.issued.eq(sequencer.issue.valid),
+            turns.released.eq(sequencer.release != 0),
+            turns.finished.eq(sparse.finished),
+            sparse.turn.eq(turns.turn),
+            sparse.room.eq(sequencer.room),
+            sequencer.reserve.eq(sparse.reserve),
+        ]
+        with m.If(sparse.push):
+            m.d.comb += [queue.sums.eq(sparse.sums), queue.push.eq(1)]
 
 
 class StreamCore(wiring.Component):
@@ -134,6 +195,15 @@ class StreamCore(wiring.Component):
             "s_axis_partials_tready": Out(1),
             "s_axis_partials_tdata": In(config.result_port_bits),
         }
+        columns = {
+            "m_axis_column_requests_tvalid": Out(1),
+            "m_axis_column_requests_tready": In(1),
+            "m_axis_column_requests_tdata": Out(REQUEST_BITS),
+            "m_axis_column_requests_tlast": Out(1),
+            "s_axis_columns_tvalid": In(1),
+            "s_axis_columns_tready": Out(1),
+            "s_axis_columns_tdata": In(config.weight_port_bits),
+        }
         super().__init__(
             {
                 "aclk": In(1),
@@ -148,6 +218,7 @@ class StreamCore(wiring.Component):
                 "s_axis_weights_tready": Out(1),
                 "s_axis_weights_tdata": In(config.weight_port_bits),
                 **(partials if config.partial_sums else {}),
+                **(columns if config.sparse else {}),
                 "m_axis_results_tvalid": Out(1),
                 "m_axis_results_tready": In(1),
                 "m_axis_results_tdata": Out(config.result_port_bits),
@@ -188,6 +259,16 @@ class StreamCore(wiring.Component):
                 core.partials.valid.eq(self.s_axis_partials_tvalid),
                 core.partials.payload.eq(self.s_axis_partials_tdata),
                 self.s_axis_partials_tready.eq(core.partials.ready),
+            ]
+        if config.sparse:
+            m.d.comb += [
+                self.m_axis_column_requests_tvalid.eq(core.column_requests.valid),
+                self.m_axis_column_requests_tdata.eq(core.column_requests.payload.column),
+                self.m_axis_column_requests_tlast.eq(core.column_requests.payload.last),
+                core.column_requests.ready.eq(self.m_axis_column_requests_tready),
+                core.columns.valid.eq(self.s_axis_columns_tvalid),
+                core.columns.payload.eq(self.s_axis_columns_tdata),
+                self.s_axis_columns_tready.eq(core.columns.ready),
             ]
         m.d.comb += [
             core.jobs.valid.eq(self.s_axis_job_tvalid),

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.fifo import SyncFIFO
@@ -110,6 +110,7 @@ class JobPort(wiring.Component):
                 & (job.k <= config.k_max)
                 & (job.tokens != 0)
                 & (job.tokens <= config.tokens_max)
+                & ((job.tokens == 1) | ~(job.sparse if config.sparse else Const(0, 1)))
             ),
             self.jobs.ready.eq(~Cat(full).any()),
             taken.eq(self.jobs.valid & self.jobs.ready),

@@ -57,14 +57,16 @@ class NonzeroScanner(wiring.Component):
         # Beats still to come; the beat at hand, its first index, and which of its activations are to be written.
         more, holding, any_yet = Signal(), Signal(), Signal()
         base = Signal(Shape.cast(index_range(config.k_max)).width)
-        acts = Signal(config.act_bits * count)
         left = Signal(count)
+        place = Signal(index_range(count))
+        # Rounded up for a mux without holes.
+        acts = Signal(config.act_bits << len(place))
 
         coming = [
             self.beats.payload.word_select(i, config.act_container_bits)[: config.act_bits]
             for i in range(count)
         ]
-        rest, place = Signal(count), Signal(index_range(count))
+        rest = Signal(count)
         done, taken = Signal(), Signal()
         for i in reversed(range(count)):
             with m.If(left[i]):
@@ -78,7 +80,11 @@ class NonzeroScanner(wiring.Component):
             self.busy.eq(more | holding),
             self.pair.index.eq(Mux(left.any(), base + place, 0)),
             self.pair.value.eq(
-                Mux(left.any(), Array(acts.word_select(i, config.act_bits) for i in range(count))[place], 0)
+                Mux(
+                    left.any(),
+                    Array(acts.word_select(i, config.act_bits) for i in range(1 << len(place)))[place],
+                    0,
+                )
             ),
             self.write.eq(left.any() | (self.complete & ~any_yet)),
         ]

@@ -41,10 +41,13 @@ class Sequencer(wiring.Component):
     release : Out, words that the finished job gives back to the buffer
     issue : Out, the token issued in this cycle; its word is on the buffer's output
     swap : Out, high with the first token of a tile: the assembled tile becomes the active one
+    reserve : In, with `sparse`, another place in the result queue is taken, while no token is issued
+    room : Out, with `sparse`, the result queue has a place that is not yet spoken for
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
+        shared = {"reserve": In(1), "room": Out(1)} if config.sparse else {}
         super().__init__(
             {
                 "loaded": In(stream.Signature(loaded_layout(config))),
@@ -56,6 +59,7 @@ class Sequencer(wiring.Component):
                 "issue": Out(issue_layout(config)),
                 "swap": Out(1),
             }
+            | shared
         )
 
     def last_tile(self, k_left: Signal) -> Signal:
@@ -94,7 +98,11 @@ class Sequencer(wiring.Component):
             self.loaded.ready.eq(take),
             self.release.eq(Mux(go & job_end, current.words, 0)),
         ]
-        m.d.sync += credit.eq(credit + self.popped - (go & k_end))
+        spoken_for = go & k_end
+        if config.sparse:
+            m.d.comb += self.room.eq(credit != 0)
+            spoken_for |= self.reserve
+        m.d.sync += credit.eq(credit + self.popped - spoken_for)
 
         # Address of the word after the one at hand; jobs lie one behind the other.
         following, next_tile, next_job = (

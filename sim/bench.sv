@@ -7,6 +7,7 @@
 //   jobs.txt         the number of jobs, then a line per job: M K T, its byte of flags and the number N of its image
 //   activations.bin  beats of all jobs, one behind the other
 //   weights<N>.bin   beats of the weight images
+//   columns<N>.bin   beats of the column images of sparse jobs (with `COLUMNS`)
 //   partials.bin     beats of partial sums of all jobs that accumulate (with `PARTIALS`)
 //   results.bin      32-bit words of all jobs
 //   timeline.txt     "start C" and "end C": cycles in which a job was taken and its last beat left
@@ -17,7 +18,9 @@ module bench #(
     parameter ACT_BITS = 64,
     parameter WEIGHT_BITS = 128,
     parameter RESULT_BITS = 64,
-    parameter JOB_BITS = 64
+    parameter JOB_BITS = 64,
+    parameter COLUMN_BEATS = 1,
+    parameter COLUMN_PLACES = 16
 ) (
     input wire aclk /* verilator public_flat_rw */
 );
@@ -27,8 +30,11 @@ module bench #(
     reg         timed_out /* verilator public_flat_rw */ = 0;
     reg [31:0]  cycle_limit /* verilator public_flat_rw */ = 0;
     reg [31:0]  stall_seed /* verilator public_flat_rw */ = 1;
-    // Share of cycles in which a stream pauses, in 1/256: jobs, activations, weights, results, partial sums.
-    reg [39:0]  stall /* verilator public_flat_rw */ = 0;
+    // Share of cycles in which a stream pauses, in 1/256: jobs, activations, weights, results, partial sums,
+    // column requests, columns.
+    reg [55:0]  stall /* verilator public_flat_rw */ = 0;
+    // Cycles from a column's request to its first beat.
+    reg [31:0]  latency /* verilator public_flat_rw */ = 1;
     reg [31:0]  cycle /* verilator public_flat_rw */ = 0;
     reg [1:0]   error_seen /* verilator public_flat_rw */ = 0;
     reg         reset_request /* verilator public_flat_rw */ = 1;
@@ -46,6 +52,13 @@ module bench #(
     reg                     partial_valid = 0;
     wire                    partial_ready;
     reg [RESULT_BITS-1:0]   partial_data = 0;
+    wire                    request_valid;
+    reg                     request_ready = 0;
+    wire [31:0]             request_data;
+    wire                    request_last;
+    reg                     column_valid = 0;
+    wire                    column_ready;
+    reg [WEIGHT_BITS-1:0]   column_data = 0;
     wire                    result_valid;
     reg                     result_ready = 0;
     wire [RESULT_BITS-1:0]  result_data;
@@ -71,6 +84,15 @@ module bench #(
         .s_axis_partials_tready(partial_ready),
         .s_axis_partials_tdata(partial_data),
 `endif
+`ifdef COLUMNS
+        .m_axis_column_requests_tvalid(request_valid),
+        .m_axis_column_requests_tready(request_ready),
+        .m_axis_column_requests_tdata(request_data),
+        .m_axis_column_requests_tlast(request_last),
+        .s_axis_columns_tvalid(column_valid),
+        .s_axis_columns_tready(column_ready),
+        .s_axis_columns_tdata(column_data),
+`endif
         .m_axis_results_tvalid(result_valid),
         .m_axis_results_tready(result_ready),
         .m_axis_results_tdata(result_data),
@@ -83,16 +105,28 @@ module bench #(
 `ifndef PARTIALS
     assign partial_ready = 0;
 `endif
+`ifndef COLUMNS
+    assign request_valid = 0;
+    assign request_data = 0;
+    assign request_last = 0;
+    assign column_ready = 0;
+`endif
 
     string  dir;
     integer job_file = 0, act_file = 0, weight_file = 0, partial_file = 0, result_file = 0, timeline = 0;
     integer jobs_left, results_left, status;
-    integer images[$];
+    integer images[$], column_images[$];
+    // The column image of the job at hand, and all that are open.
+    integer column_file = 0, open_columns[$];
+    // Requests under way, and for each that waits its cycle, its file and its place there.
+    integer under_way = 0, beats_left = 0, asked_cycle[$], asked_file[$], asked_place[$];
+    integer serving = 0;
+    reg     column_ends = 0;
     reg [31:0] next_m, next_k, next_t, next_flags, next_image;
     reg running = 0;
 
     // One xorshift generator a stream; a stream pauses when its low byte is under its share.
-    reg [31:0] random [0:4];
+    reg [31:0] random [0:6];
     function automatic [31:0] xorshift(input [31:0] x);
         x = x ^ (x << 13);
         x = x ^ (x >> 17);
@@ -116,7 +150,7 @@ module bench #(
 
     reg [ACT_BITS-1:0]    act_beat;
     reg [RESULT_BITS-1:0] partial_beat;
-    reg [WEIGHT_BITS-1:0] weight_beat;
+    reg [WEIGHT_BITS-1:0] weight_beat, column_beat;
 
     task automatic close_all;
         $fclose(job_file);
@@ -127,12 +161,20 @@ module bench #(
         if (weight_file != 0) $fclose(weight_file);
         weight_file = 0;
         images.delete();
+        while (open_columns.size() != 0) $fclose(open_columns.pop_front());
+        column_images.delete();
+        asked_cycle.delete();
+        asked_file.delete();
+        asked_place.delete();
+        column_file = 0;
+        under_way = 0;
+        beats_left = 0;
     endtask
 
     always @(posedge aclk) begin
         aresetn <= ~reset_request;
         cycle <= cycle + 1;
-        for (int i = 0; i < 5; i++) random[i] = xorshift(random[i]);
+        for (int i = 0; i < 7; i++) random[i] = xorshift(random[i]);
         if (error != 0) error_seen <= error;
 
         if (!running) begin
@@ -140,13 +182,15 @@ module bench #(
             act_valid <= 0;
             weight_valid <= 0;
             partial_valid <= 0;
+            request_ready <= 0;
+            column_valid <= 0;
             result_ready <= 0;
             if (go && !done && aresetn) begin
                 running <= 1;
                 cycle <= 0;
                 error_seen <= 0;
                 timed_out <= 0;
-                for (int i = 0; i < 5; i++) random[i] = (stall_seed + 1) * 32'h9E3779B9 ^ (32'h85EBCA6B * (i + 1));
+                for (int i = 0; i < 7; i++) random[i] = (stall_seed + 1) * 32'h9E3779B9 ^ (32'h85EBCA6B * (i + 1));
                 status = $value$plusargs("dir=%s", dir);
                 job_file = $fopen({dir, "/jobs.txt"}, "r");
                 act_file = $fopen({dir, "/activations.bin"}, "rb");
@@ -166,7 +210,8 @@ module bench #(
                     status = $fscanf(job_file, "%d %d %d %d %d", next_m, next_k, next_t, next_flags, next_image);
                     job_data <= JOB_BITS'({next_flags[7:0], next_t[15:0], next_k[15:0], next_m});
                     job_valid <= 1;
-                    images.push_back(next_image);
+                    if (next_flags[1]) column_images.push_back(next_image);
+                    else images.push_back(next_image);
                     jobs_left = jobs_left - 1;
                 end
             end
@@ -210,6 +255,39 @@ module bench #(
                     if ($fread(partial_beat, partial_file) == RESULT_BITS / 8) begin
                         partial_data <= swap_partial(partial_beat);
                         partial_valid <= 1;
+                    end
+                end
+            end
+            // Columns: requests are taken while there are places, and answered in order.
+            if (column_valid && column_ready && column_ends) under_way = under_way - 1;
+            if (request_valid && request_ready) begin
+                if (column_file == 0) begin
+                    column_file = $fopen($sformatf("%s/columns%0d.bin", dir, column_images.pop_front()), "rb");
+                    open_columns.push_back(column_file);
+                end
+                asked_cycle.push_back(cycle);
+                asked_file.push_back(column_file);
+                asked_place.push_back(request_data * (COLUMN_BEATS * WEIGHT_BITS / 8));
+                under_way = under_way + 1;
+                if (request_last) column_file = 0;
+            end
+            request_ready <= under_way < COLUMN_PLACES && !pause(5);
+            if (!column_valid || column_ready) begin
+                column_valid <= 0;
+                if (!pause(6) && (beats_left != 0 ||
+                                  (asked_cycle.size() != 0 && asked_cycle[0] + latency - 1 <= cycle))) begin
+                    if (beats_left == 0) begin
+                        status = asked_cycle.pop_front();
+                        serving = asked_file.pop_front();
+                        status = $fseek(serving, asked_place.pop_front(), 0);
+                        beats_left = COLUMN_BEATS;
+                    end
+                    status = $fread(column_beat, serving);
+                    if (status == WEIGHT_BITS / 8) begin
+                        beats_left = beats_left - 1;
+                        column_data <= swap_weight(column_beat);
+                        column_ends <= beats_left == 0;
+                        column_valid <= 1;
                     end
                 end
             end

@@ -21,6 +21,7 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.models.columns import pack_columns
 from tritforge.models.image import order_results, pack_activations, pack_image, unpack_results
 from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
 from tritforge.sim.simulator import TASK_VARIABLE
@@ -54,18 +55,27 @@ class Multiplication:
         Activations.
     partials : ndarray of int32, shape (T, M), or None
         Partial sums that the job adds its own to.
+    sparse
+        Whether to read the columns of the one token's non-zero activations only.
     """
 
     name: str
     m: int
     x: npt.NDArray[np.integer]
     partials: npt.NDArray[np.int32] | None = None
+    sparse: bool = False
 
     @property
     def job(self) -> Job:
         """What the core is told."""
         tokens, k = self.x.shape
-        return Job(m=self.m, k=k, tokens=tokens, accumulate=self.partials is not None)
+        return Job(
+            m=self.m,
+            k=k,
+            tokens=tokens,
+            accumulate=self.partials is not None,
+            nonzero=self.x[0] != 0 if self.sparse else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +165,20 @@ class RtlProduct:
         for index, part in enumerate(k_slices(self.config, codes.shape[1])):
             self.image(slice_name(name, index)).write_bytes(pack_image(self.config, codes[:, part]))
 
-    def image(self, name: str) -> Path:
-        """Return the file of the image that is loaded, or about to be, under a name."""
-        return self._folder / f"weights{self._images.setdefault(name, len(self._images))}.bin"
+    def load_columns(self, name: str, codes: npt.NDArray[np.int8]) -> None:
+        """Pack a matrix for sparse jobs, which find its column image under the same name."""
+        for index, part in enumerate(k_slices(self.config, codes.shape[1])):
+            file = self.image(slice_name(name, index), columns=True)
+            file.write_bytes(pack_columns(self.config, codes[:, part]))
 
-    def product(self, name: str, m: int, codes_x: npt.NDArray[np.integer]) -> ProductRun:
+    def image(self, name: str, *, columns: bool = False) -> Path:
+        """Return the file of the image that is loaded, or about to be, under a name."""
+        number = self._images.setdefault(name, len(self._images))
+        return self._folder / f"{'columns' if columns else 'weights'}{number}.bin"
+
+    def product(
+        self, name: str, m: int, codes_x: npt.NDArray[np.integer], *, sparse: bool = False
+    ) -> ProductRun:
         """Compute ``codes_x @ W.T`` with the matrix loaded under a name.
 
         Parameters
@@ -171,10 +190,12 @@ class RtlProduct:
         codes_x : ndarray of integers, shape (T, K)
             Activation codes. T over the configuration's bound becomes several jobs back to back; so does, with
             `partial_sums`, K: those of a slice add to the words of the slice before.
+        sparse
+            Whether to run sparse jobs, one a token, on the column image of `load_columns`.
         """
         tokens, k = codes_x.shape
         split_product(self.config, m, k, tokens)  # refuses what does not fit
-        parts = token_slices(self.config, tokens)
+        parts = [slice(i, i + 1) for i in range(tokens)] if sparse else token_slices(self.config, tokens)
         words: list[npt.NDArray[np.int32]] = []
         runs = []
         for index, inputs in enumerate(k_slices(self.config, k)):
@@ -186,6 +207,7 @@ class RtlProduct:
                             m=m,
                             x=codes_x[part, inputs],
                             partials=words[number] if index else None,
+                            sparse=sparse,
                         )
                         for number, part in enumerate(parts)
                     ]
@@ -220,7 +242,8 @@ class RtlProduct:
             lines.append(f"{job.m} {job.k} {job.tokens} {job.flags} {self._images[each.name]}")
             if each.partials is not None:
                 partials.append(pack_partials(config, each.partials))
-            beats = self.image(each.name).stat().st_size * 8 // config.weight_port_bits
+            size = self.image(each.name, columns=each.sparse).stat().st_size
+            beats = size * 8 // config.weight_port_bits * (self.stalls.latency if each.sparse else 1)
             beats += job.tokens * job.k + job.m * job.tokens
             # Far above what any job needs, pauses included: each beat and each token of each tile 64 cycles.
             limit += 64 * (beats + config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens)
@@ -252,6 +275,7 @@ class RtlProduct:
         dut.cycle_limit.value = cycle_limit
         dut.stall_seed.value = self.stalls.seed
         dut.stall.value = self.stalls.packed
+        dut.latency.value = self.stalls.latency
         dut.go.value = 1
         await RisingEdge(dut.done)
         outcome = bool(dut.timed_out.value), int(dut.error_seen.value)

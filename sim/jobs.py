@@ -1,6 +1,9 @@
 """Jobs of the accelerator: how a product of any shape becomes jobs that it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from tritforge.accel.config import AcceleratorConfig
 
@@ -15,17 +18,25 @@ class Job:
         Shape.
     accumulate
         Whether the sums are added to partial sums that the job is given.
+    nonzero : ndarray of bool, shape (K,), or None
+        Which activations of the one token are not zero, for a sparse job.
     """
 
     m: int
     k: int
     tokens: int
     accumulate: bool = False
+    nonzero: npt.NDArray[np.bool_] | None = field(default=None, compare=False)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the job reads the columns of its non-zero activations only."""
+        return self.nonzero is not None
 
     @property
     def flags(self) -> int:
         """The job's byte of flags."""
-        return int(self.accumulate)
+        return int(self.accumulate) | int(self.sparse) << 1
 
     @property
     def operations(self) -> int:

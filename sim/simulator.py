@@ -20,6 +20,7 @@ from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.files import write_atomically
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore
+from tritforge.sim.streams import COLUMN_PLACES
 
 BENCH = Path(__file__).with_name("bench.sv")
 DRIVER = "tritforge.sim.bench_driver"
@@ -122,11 +123,17 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
                     "ACT_BITS": config.act_port_bits,
                     "WEIGHT_BITS": config.weight_port_bits,
                     "RESULT_BITS": config.result_port_bits,
+                    "COLUMN_BEATS": config.column_phases,
+                    "COLUMN_PLACES": COLUMN_PLACES,
                     "JOB_BITS": next(
                         port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"
                     ),
                 },
-                defines={"PARTIALS": 1} if config.partial_sums else {},
+                defines={
+                    name: 1
+                    for name, present in (("PARTIALS", config.partial_sums), ("COLUMNS", config.sparse))
+                    if present
+                },
                 build_dir=folder,
                 build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
                 waves=trace,

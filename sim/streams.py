@@ -11,7 +11,9 @@ from typing import Protocol
 from tritforge.accel.errors import InputError
 
 #: The streams of a core, in the order of the bench's pause generators.
-STREAMS = ("jobs", "activations", "weights", "results", "partials")
+STREAMS = ("jobs", "activations", "weights", "results", "partials", "requests", "columns")
+#: Column requests that can be under way in the bench's memory.
+COLUMN_PLACES = 16
 
 
 class Pattern(Protocol):
@@ -92,6 +94,8 @@ class Xorshift:
 class Stalls:
     """Random pauses of a core's streams, as shares of 256, and the seed of their generators.
 
+    `latency` is that of the columns' memory, in cycles from a request to its column's first beat.
+
     Raises
     ------
     InputError
@@ -104,10 +108,15 @@ class Stalls:
     weights: int = 0
     results: int = 0
     partials: int = 0
+    requests: int = 0
+    columns: int = 0
+    latency: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 32:
             raise InputError(f"seed is {self.seed}; it must lie in 0 to {(1 << 32) - 1}")
+        if not 1 <= self.latency <= 10_000:
+            raise InputError(f"latency is {self.latency}; it must lie in 1 to 10000")
         for name in STREAMS:
             share = getattr(self, name)
             if not 0 <= share <= 255:
