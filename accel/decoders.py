@@ -1,8 +1,11 @@
 """Decoders of the packed trits: combinational, one word each, with a flag for words that are none.
 
-Measured on ECP5 with ``synth_ecp5 -nowidelut`` (Yosys), in LUT4: ``s5`` 7 and 2 for the flag, ``s8`` 23 and 1 for the
-flag. Without that option Yosys builds wide functions from LUT4 and multiplexers: one or two levels of logic less,
-and 8 and 54 LUT4. ``i2`` has no logic but its flag.
+Measured on ECP5 with ``synth_ecp5 -nowidelut`` (Yosys), in LUT4: ``s5`` 7, and 2 for the flag; ``s8`` 24, and as many
+with the flag within the mapper's noise. Without that option Yosys builds wide functions from LUT4 and multiplexers:
+less delay, and 8 and 54 LUT4, 10 and 62 with the flag. ``i2`` has no logic but its flag.
+
+The trits of an illegal word are not forced to 0: that would be free for ``s5``, 3 LUT4 a word for ``s8`` and 2 a trit
+for ``i2``, whose decoder has none otherwise. The flag is what counts.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -52,10 +55,13 @@ class WordDecoder(wiring.Component):
         (first, second, third), special = self._triple(m)
         a, v, u = self.word[0:2], self.word[5:7], self.word[7]
         both, pair_escape = Signal(), Signal()
-        m.d.comb += [both.eq(special & (a == I2_ILLEGAL)), pair_escape.eq(v == I2_ILLEGAL)]
+        m.d.comb += [
+            both.eq((a == I2_ILLEGAL) & (self.word[2:4] == I2_ILLEGAL)),
+            pair_escape.eq(v == I2_ILLEGAL),
+        ]
         pair = [Mux(pair_escape, _MINUS, Cat(u, 0)), Mux(pair_escape, Cat(u, 0), v)]
         trits = [
-            Mux(special, Mux(both, v, a), first),
+            Mux(both, v, Mux(special, a, first)),
             Mux(both, _MINUS, Mux(special, pair[0], second)),
             Mux(both, _MINUS, Mux(special, pair[1], third)),
             Mux(special, _MINUS, pair[0]),
