@@ -1,6 +1,8 @@
 """The column image: a ternary matrix in the order in which a sparse job asks for its columns."""
 
+import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,14 @@ import numpy.typing as npt
 from tritforge.accel.codes import BITS_PER_TRIT, CODES, TRITS, WORDS, value_of
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.models.image import HEADER_BYTES, frame, unframe
+
+#: First bytes of a column image, and the version of what follows.
+MAGIC = b"tritcol\n"
+LAYOUT_VERSION = 1
+# Magic, version, packing, rows a beat, beats a column, port, M, K, length of the beats; the CRC-32 comes last.
+_HEADER = struct.Struct("<8sHBIIIIIQ")
+_PACKINGS = tuple(WORDS)
 
 
 def row_blocks(config: AcceleratorConfig, m: int) -> int:
@@ -107,13 +117,105 @@ def unpack_columns(config: AcceleratorConfig, image: bytes, m: int, k: int) -> n
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnImage:
+    """A matrix packed by columns with all that is needed to read it.
+
+    Attributes
+    ----------
+    packing
+        As of the configuration.
+    column_lanes, column_phases
+        Rows that a beat of a column holds, and beats of a column.
+    weight_port_bits
+        Width of a beat.
+    m, k
+        Shape of the matrix.
+    beats
+        What the memory answers requests from; see `pack_columns`.
+    """
+
+    packing: str
+    column_lanes: int
+    column_phases: int
+    weight_port_bits: int
+    m: int
+    k: int
+    beats: bytes
+
+    @classmethod
+    def pack(cls, config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> "ColumnImage":
+        """Pack a ternary matrix, shape (M, K)."""
+        m, k = np.shape(codes) if np.ndim(codes) == 2 else (0, 0)
+        return cls(**_layout(config), m=m, k=k, beats=pack_columns(config, codes))
+
+    def unpack(self, config: AcceleratorConfig) -> npt.NDArray[np.int8]:
+        """Return the matrix.
+
+        Raises
+        ------
+        InputError
+            A parameter of the layout differs from the configuration's, or a word is illegal.
+        """
+        for name, wanted in _layout(config).items():
+            value = getattr(self, name)
+            if value != wanted:
+                raise InputError(
+                    f"the column image has {name} {value} and the configuration {wanted}; pack the matrix again"
+                )
+        return unpack_columns(config, self.beats, self.m, self.k)
+
+    def to_bytes(self) -> bytes:
+        """Return header and beats."""
+        return frame(
+            _HEADER,
+            MAGIC,
+            LAYOUT_VERSION,
+            _PACKINGS.index(self.packing),
+            self.column_lanes,
+            self.column_phases,
+            self.weight_port_bits,
+            self.m,
+            self.k,
+            beats=self.beats,
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "ColumnImage":
+        """Read header and beats.
+
+        Raises
+        ------
+        InputError
+            No column image, one of another version, or a damaged one.
+        """
+        (packing, lanes, phases, port, m, k), beats = unframe(
+            _HEADER, MAGIC, LAYOUT_VERSION, data, what="column image"
+        )
+        return cls(
+            packing=_PACKINGS[packing],
+            column_lanes=lanes,
+            column_phases=phases,
+            weight_port_bits=port,
+            m=m,
+            k=k,
+            beats=beats,
+        )
+
+
+def _layout(config: AcceleratorConfig) -> dict[str, Any]:
+    """Return the parameters that a column image depends on."""
+    names = ("packing", "column_lanes", "column_phases", "weight_port_bits")
+    return {name: getattr(config, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ColumnTraffic:
     """What a sparse job reads.
 
     Attributes
     ----------
     bits
-        Bits that the memory sends: whole bursts, padding included.
+        Bits that the memory sends: whole bursts, padding included, and the image's header.
     ideal_bits
         Non-zero columns x M x bits of a trit.
     requests
@@ -148,7 +250,7 @@ def column_traffic(config: AcceleratorConfig, m: int, k: int, nonzero: int) -> C
     requests = row_blocks(config, m) * max(1, nonzero)
     per_trit = BITS_PER_TRIT[config.packing]
     return ColumnTraffic(
-        bits=requests * column_bytes(config) * 8,
+        bits=(requests * column_bytes(config) + HEADER_BYTES) * 8,
         ideal_bits=nonzero * m * per_trit,
         requests=requests,
         dense_bits=m * k * per_trit,

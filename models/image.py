@@ -26,6 +26,44 @@ _PACKINGS = tuple(WORDS)
 _CHUNK_TRITS = 1 << 18
 
 
+def frame(header: struct.Struct, magic: bytes, version: int, *values: int, beats: bytes) -> bytes:
+    """Return an image's file: magic, layout version, values, length and CRC-32 in `HEADER_BYTES`, then the beats."""
+    head = header.pack(magic, version, *values, len(beats)).ljust(HEADER_BYTES - _CHECKSUM.size, b"\0")
+    return head + _CHECKSUM.pack(zlib.crc32(beats, zlib.crc32(head))) + beats
+
+
+def unframe(
+    header: struct.Struct, magic: bytes, version: int, data: bytes, *, what: str
+) -> tuple[list[Any], bytes]:
+    """Return the values and the beats of an image's file: the inverse of `frame`.
+
+    Raises
+    ------
+    InputError
+        No such image, one of another version, or a damaged one.
+    """
+    if len(data) < HEADER_BYTES:
+        raise InputError(f"{len(data)} bytes are no {what}; its header alone takes {HEADER_BYTES}")
+    head = data[: HEADER_BYTES - _CHECKSUM.size]
+    found_magic, found_version, *values, length = header.unpack_from(head)
+    if found_magic != magic:
+        raise InputError(f"no {what}: it begins with {found_magic!r}; {magic!r} is needed")
+    if found_version != version:
+        raise InputError(
+            f"the {what} has layout version {found_version}; this version of the program reads {version}"
+        )
+    beats = data[HEADER_BYTES:]
+    if len(beats) != length:
+        raise InputError(
+            f"the {what} has {len(beats)} bytes of beats and its header says {length}: it is damaged"
+        )
+    (said,) = _CHECKSUM.unpack_from(data, len(head))
+    found = zlib.crc32(beats, zlib.crc32(head))
+    if found != said:
+        raise InputError(f"the {what} has CRC-32 {found:08x} and its header says {said:08x}: it is damaged")
+    return values, beats
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightImage:
     """A packed matrix with all that is needed to read it.
@@ -82,7 +120,8 @@ class WeightImage:
 
     def to_bytes(self) -> bytes:
         """Return header and beats."""
-        head = _HEADER.pack(
+        return frame(
+            _HEADER,
             MAGIC,
             LAYOUT_VERSION,
             _PACKINGS.index(self.packing),
@@ -93,9 +132,8 @@ class WeightImage:
             self.weight_port_bits,
             self.m,
             self.k,
-            len(self.beats),
-        ).ljust(HEADER_BYTES - _CHECKSUM.size, b"\0")
-        return head + _CHECKSUM.pack(zlib.crc32(self.beats, zlib.crc32(head))) + self.beats
+            beats=self.beats,
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "WeightImage":
@@ -106,29 +144,9 @@ class WeightImage:
         InputError
             No image, one of another version, or a damaged one.
         """
-        if len(data) < HEADER_BYTES:
-            raise InputError(f"{len(data)} bytes are no weight image; its header alone takes {HEADER_BYTES}")
-        head = data[: HEADER_BYTES - _CHECKSUM.size]
-        magic, version, packing, negation, rows, lanes, positions, port, m, k, length = _HEADER.unpack_from(
-            head
+        (packing, negation, rows, lanes, positions, port, m, k), beats = unframe(
+            _HEADER, MAGIC, LAYOUT_VERSION, data, what="weight image"
         )
-        if magic != MAGIC:
-            raise InputError(f"no weight image: it begins with {magic!r}; {MAGIC!r} is needed")
-        if version != LAYOUT_VERSION:
-            raise InputError(
-                f"the weight image has layout version {version}; this version of the program reads {LAYOUT_VERSION}"
-            )
-        beats = data[HEADER_BYTES:]
-        if len(beats) != length:
-            raise InputError(
-                f"the weight image has {len(beats)} bytes of beats and its header says {length}: it is damaged"
-            )
-        (said,) = _CHECKSUM.unpack_from(data, len(head))
-        found = zlib.crc32(beats, zlib.crc32(head))
-        if found != said:
-            raise InputError(
-                f"the weight image has CRC-32 {found:08x} and its header says {said:08x}: it is damaged"
-            )
         return cls(
             rows=rows,
             lanes=lanes,

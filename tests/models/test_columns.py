@@ -10,6 +10,7 @@ from tritforge.accel.codes import CODES, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.columns import (
+    ColumnImage,
     column_bytes,
     column_traffic,
     image_bytes,
@@ -17,6 +18,7 @@ from tritforge.models.columns import (
     row_blocks,
     unpack_columns,
 )
+from tritforge.models.image import WeightImage
 
 configs = st.builds(
     AcceleratorConfig,
@@ -74,10 +76,10 @@ def test_down_proj_of_bitnet_2b_reads_little_more_than_its_trits(
     config = AcceleratorConfig(packing=packing, weight_port_bits=port, sparse=True)
     assert column_bytes(config) == 64
     traffic = column_traffic(config, 2560, 6912, 1037)
-    assert traffic.overhead == pytest.approx(overhead)
+    assert traffic.overhead == pytest.approx(overhead, rel=2e-4)
     assert traffic.overhead <= 1.10
     assert traffic.requests == row_blocks(config, 2560) * 1037
-    assert traffic.bits == traffic.requests * 512
+    assert traffic.bits == (traffic.requests + 1) * 512
     assert traffic.dense_bits / traffic.ideal_bits == pytest.approx(6912 / 1037)
 
 
@@ -124,3 +126,36 @@ def test_an_illegal_word_is_refused_with_its_place(packing: str, byte: int) -> N
 def test_more_columns_than_there_are_is_refused(nonzero: int) -> None:
     with pytest.raises(InputError, match=rf"^non-zero activations are {nonzero}; K = 7 allows 0 to 7$"):
         column_traffic(AcceleratorConfig(sparse=True), 8, 7, nonzero)
+
+
+def test_an_image_with_its_header_comes_back_and_unpacks() -> None:
+    config = AcceleratorConfig(sparse=True, packing="s5")
+    codes = matrix(3, 300, 9)
+    image = ColumnImage.pack(config, codes)
+    data = image.to_bytes()
+    assert len(data) == 64 + image_bytes(config, 300, 9)
+    assert ColumnImage.from_bytes(data) == image
+    np.testing.assert_array_equal(image.unpack(config), codes)
+
+
+def test_a_damaged_image_or_one_of_another_kind_is_refused() -> None:
+    config = AcceleratorConfig(sparse=True)
+    data = bytearray(ColumnImage.pack(config, matrix(4, 9, 9)).to_bytes())
+    data[100] ^= 1
+    with pytest.raises(
+        InputError, match=r"^the column image has CRC-32 [0-9a-f]{8} and its header says .*: it is"
+    ):
+        ColumnImage.from_bytes(bytes(data))
+    with pytest.raises(
+        InputError, match=r"^no column image: it begins with b'tritimg.n'; b'tritcol.n' is needed$"
+    ):
+        ColumnImage.from_bytes(WeightImage.pack(config, matrix(4, 9, 9)).to_bytes())
+
+
+def test_an_image_of_another_layout_is_refused() -> None:
+    image = ColumnImage.pack(AcceleratorConfig(sparse=True), matrix(5, 9, 9))
+    with pytest.raises(
+        InputError,
+        match=r"^the column image has column_phases 4 and the configuration 2; pack the matrix again$",
+    ):
+        image.unpack(AcceleratorConfig(sparse=True, column_beats=2))
