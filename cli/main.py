@@ -20,6 +20,7 @@ COMMANDS = {
     "verilog": "Generate the accelerator's Verilog.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
+    "bench": "Cells, clock and speed of the generated hardware beside others, in the same tools.",
     "models": "Shapes of models with their sources; one model's parameters, memory and speed.",
 }
 
