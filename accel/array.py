@@ -93,7 +93,14 @@ class TileArray(wiring.Component):
         early, fetch, add, out = stage[steps - 1 :]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
 
-        acts = [self._activations(m, position, stage[position].valid) for position in range(config.positions)]
+        # Taken in every cycle: what comes while no token enters is not added to any sum.
+        acts = Signal(config.lanes * config.act_bits, reset_less=True)
+        m.d.sync += acts.eq(
+            Cat(
+                self.word.word_select(lane, config.act_container_bits)[: config.act_bits]
+                for lane in range(config.lanes)
+            )
+        )
         trits = self._weights(m)
         biases = self._biases(m, fetch) if config.negation == "bias" else None
 
@@ -107,7 +114,7 @@ class TileArray(wiring.Component):
             m.submodules[f"dot{row}"] = dot = self.make_datapath(row)
             m.submodules[f"acc{row}"] = accumulator = self.make_accumulator(row)
             m.d.comb += [
-                dot.acts.eq(Cat(acts)),
+                dot.acts.eq(acts),
                 dot.trits.eq(Cat(position[row] for position in trits)),
                 accumulator.read_token.eq(fetch.token),
                 accumulator.first.eq(fetch.first),
@@ -123,22 +130,6 @@ class TileArray(wiring.Component):
             if biases is not None:
                 m.d.comb += accumulator.start.eq(biases.word_select(row, config.bias_bits))
         return m
-
-    def _activations(self, m: Module, position: int, enter: Value) -> Signal:
-        """Return the activation register of a position's lanes."""
-        config = self.config
-        count = config.lanes // config.positions
-        register = Signal(count * config.act_bits, name=f"acts{position}", reset_less=True)
-        with m.If(enter):
-            m.d.sync += register.eq(
-                Cat(
-                    self.word.word_select(position * count + lane, config.act_container_bits)[
-                        : config.act_bits
-                    ]
-                    for lane in range(count)
-                )
-            )
-        return register
 
     def _weights(self, m: Module) -> list[list[Value]]:
         """Return the active trits by position and row."""

@@ -382,6 +382,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
     ),
     "decode": AcceleratorConfig(tokens_max=1, weight_port_bits=1024, k_max=8192),
     "wide": AcceleratorConfig(lanes=256, rows=16, weight_port_bits=1024, act_port_bits=128),
+    "ecp5": AcceleratorConfig(datapath="fused", target="ecp5", negation="carry"),
 }
 
 

@@ -178,7 +178,7 @@ def test_a_job_out_of_bounds_is_named(name: str, job: tuple[int, int, int], high
 
 
 def test_presets_are_valid_and_default_is_the_default() -> None:
-    assert list(PRESETS) == ["default", "tiny", "decode", "wide"]
+    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5"]
     assert PRESETS["default"] == AcceleratorConfig() == load_config("default")
     for name, config in PRESETS.items():
         assert load_config(name) is not None
@@ -208,7 +208,7 @@ def test_a_file_gives_parameters_over_a_preset(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    known = "the presets are default, tiny, decode, wide"
+    known = "the presets are default, tiny, decode, wide, ecp5"
     with refused(f"no preset and no readable file 'huge'; {known}"):
         load_config("huge")
     with refused(f"no preset and no readable file {str(tmp_path)!r}; {known}"):
@@ -234,7 +234,7 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text("preset = [1]\n")
-    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide"):
+    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide, ecp5"):
         load_config(str(path))
 
 

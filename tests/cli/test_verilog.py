@@ -87,7 +87,7 @@ def test_the_bench_passes_in_a_simulator_and_fails_on_a_wrong_word(written: Path
     [
         (
             ["--config", "huge"],
-            "no preset and no readable file 'huge'; the presets are default, tiny, decode, wide",
+            "no preset and no readable file 'huge'; the presets are default, tiny, decode, wide, ecp5",
         ),
         (["--set", "lanes=0"], "lanes is 0; it must lie in 2 to 1024"),
         (["--set", "lane=8"], "unknown parameter 'lane'; the parameters are lanes, rows, tokens_max, "),
