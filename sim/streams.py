@@ -13,7 +13,7 @@ from tritforge.accel.errors import InputError
 #: The streams of a core, in the order of the bench's pause generators.
 STREAMS = ("jobs", "activations", "weights", "results", "partials", "requests", "columns")
 #: Column requests that can be under way in the bench's memory.
-COLUMN_PLACES = 16
+COLUMN_PLACES = 64
 
 
 class Pattern(Protocol):
