@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from sparse_unit import Environment, assert_exact, random_jobs, random_sparse_config, run_unit
 
-from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.config import PRESETS, AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.sim.cycles import batch_cycles
+from tritforge.sim.jobs import Job
 from tritforge.sim.sparse_cycles import ColumnMemory, SparseCycles
-from tritforge.sim.streams import Feed, Ideal, Pattern, Xorshift
+from tritforge.sim.streams import Feed, Ideal, Pattern, Stalls, Xorshift
 
 
 def pattern(seed: int, index: int, share: int) -> Pattern:
@@ -70,3 +72,35 @@ def test_entries_are_pushed_with_their_rows_when_there_is_room() -> None:
 def test_a_memory_takes_a_cycle_and_a_request_at_least(name: str) -> None:
     with pytest.raises(InputError, match=rf"^{name} is 0; 1 or more is needed$"):
         ColumnMemory(**{name: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("latency", [0, 10_001])
+def test_a_latency_out_of_bounds_is_refused(latency: int) -> None:
+    with pytest.raises(InputError, match=rf"^latency is {latency}; it must lie in 1 to 10000$"):
+        Stalls(latency=latency)
+
+
+@pytest.mark.parametrize(("sparse", "tokens"), [(False, 1), (True, 2)])
+def test_a_sparse_job_takes_one_token_and_a_core_that_runs_it(sparse: bool, tokens: int) -> None:
+    config = AcceleratorConfig.from_dict({"sparse": sparse}, base=PRESETS["tiny"])
+    job = Job(m=4, k=8, tokens=tokens, nonzero=np.ones(8, dtype=np.bool_))
+    with pytest.raises(
+        InputError, match=r"^a job is sparse; it takes a configuration with sparse, and one token$"
+    ):
+        batch_cycles(config, [job])
+
+
+def test_a_sparse_job_is_shorter_by_the_columns_that_it_leaves_out() -> None:
+    """Each column of each of ten blocks costs four beats, and latency is paid once."""
+    config = AcceleratorConfig(sparse=True)
+    nonzero = np.zeros(6912, dtype=np.bool_)
+    nonzero[::8] = True
+    totals = []
+    for latency in (1, 41):
+        job = Job(m=2560, k=6912, tokens=1, nonzero=nonzero)
+        totals.append(batch_cycles(config, [job], Stalls(latency=latency)).jobs[0])
+    assert totals[1].total == totals[0].total + 40
+    assert totals[0].weight_beats == 10 * 864 * 4
+    assert totals[0].weight_beats < totals[0].total < 1.02 * totals[0].weight_beats
+    dense = batch_cycles(config, [Job(m=2560, k=6912, tokens=1)]).jobs[0]
+    assert 7.5 < dense.total / totals[0].total < 8
