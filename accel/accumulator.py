@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +10,28 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import extend
 from tritforge.accel.ecp5 import Adder, Kind, add_chain
 from tritforge.accel.job import index_range
+
+
+def control_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of what the accumulators are told about the tokens that pass.
+
+    ``read_token`` is the token whose dot product comes in the next cycle. Where ``first`` is high it starts from the
+    bias; where ``forward`` is, its sum so far is being added in this cycle; where ``passing`` is, that sum has
+    been added but is not yet in the memory. ``add`` says that a token's dot product is here, ``write`` and
+    ``write_token`` that `sum` is a token's.
+    """
+    token = index_range(config.tokens_max)
+    return StructLayout(
+        {
+            "read_token": token,
+            "first": 1,
+            "forward": 1,
+            "passing": 1,
+            "add": 1,
+            "write_token": token,
+            "write": 1,
+        }
+    )
 
 
 class Accumulator(wiring.Component):
@@ -25,32 +48,20 @@ class Accumulator(wiring.Component):
 
     Members
     -------
-    read_token : In, the token whose dot product comes in the next cycle
-    first : In, with `read_token`: it starts from `start`, not from its sum so far
-    forward : In, with `read_token`: its sum so far is being added in this cycle
-    passing : In, with `read_token`: its sum so far is in `sum`, not yet in the memory
-    start : In, with `read_token`: the row's bias, where there is one
+    control : In, which tokens are read, added and written
+    start : In, the row's bias for the token read, where there is one
     dot, carry : In, the datapath's outputs
-    add : In, `dot` belongs to a token
-    write_token, write : In, the token whose sum is in `sum`, and that there is one
     sum : Out, the sum, a cycle after `dot`
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        token = index_range(config.tokens_max)
         super().__init__(
             {
-                "read_token": In(token),
-                "first": In(1),
-                "forward": In(1),
-                "passing": In(1),
+                "control": In(control_layout(config)),
                 "start": In(config.bias_bits),
                 "dot": In(signed(config.dot_bits)),
                 "carry": In(1),
-                "add": In(1),
-                "write_token": In(token),
-                "write": In(1),
                 "sum": Out(signed(config.acc_bits)),
             }
         )
@@ -58,33 +69,33 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        width = config.acc_bits
+        control, width = self.control, config.acc_bits
         # A token goes on from the register where `forward`, else from `stored`; `start` is 0 but for first tiles.
         # None has a reset: together with `first` it would be a gate before the reset of every bit of `stored`.
         register, stored = Signal(width, reset_less=True), Signal(width, reset_less=True)
         start, forward = Signal(config.bias_bits, reset_less=True), Signal(reset_less=True)
         if config.negation == "bias":
-            m.d.sync += start.eq(Mux(self.first, self.start, 0))
+            m.d.sync += start.eq(Mux(control.first, self.start, 0))
         if config.tokens_max == 1:
             # The one token's sum stays in the register.
-            m.d.sync += forward.eq(~self.first)
+            m.d.sync += forward.eq(~control.first)
         else:
             m.submodules.memory = memory = Memory(shape=width, depth=config.tokens_max, init=[])
             write, read = memory.write_port(), memory.read_port(domain="comb")
             m.d.comb += [
-                read.addr.eq(self.read_token),
-                write.addr.eq(self.write_token),
+                read.addr.eq(control.read_token),
+                write.addr.eq(control.write_token),
                 write.data.eq(register),
-                write.en.eq(self.write),
+                write.en.eq(control.write),
             ]
             m.d.sync += [
-                forward.eq(self.forward & ~self.first),
-                stored.eq(Mux(self.passing, register, read.data)),
+                forward.eq(control.forward & ~control.first),
+                stored.eq(Mux(control.passing, register, read.data)),
             ]
-            with m.If(self.first):
+            with m.If(control.first):
                 m.d.sync += stored.eq(0)
         total = self._add(m, register, forward, stored, start, cells=platform is not None)
-        with m.If(self.add):
+        with m.If(control.add):
             m.d.sync += register.eq(total)
         m.d.comb += self.sum.eq(register.as_signed())
         return m

@@ -4,14 +4,14 @@ from itertools import pairwise
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout
+from amaranth.lib.data import ArrayLayout, View
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.accumulator import Accumulator
+from tritforge.accel.accumulator import Accumulator, control_layout
 from tritforge.accel.beats import waiting_cycles
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.datapath import Datapath
+from tritforge.accel.datapath import COPIES, Datapath, copy
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
 from tritforge.accel.fused_xilinx import XilinxFusedDot
 from tritforge.accel.sequencer import issue_layout
@@ -92,6 +92,7 @@ class TileArray(wiring.Component):
         m.d.sync += [after.eq(before) for before, after in pairwise(stage)]
         early, fetch, add, out = stage[steps - 1 :]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
+        controls = [self._control(m, group, early, fetch, add) for group in range(min(config.rows, COPIES))]
 
         # Taken in every cycle: what comes while no token enters is not added to any sum.
         acts = Signal(config.lanes * config.act_bits, reset_less=True)
@@ -104,54 +105,59 @@ class TileArray(wiring.Component):
         trits = self._weights(m)
         biases = self._biases(m, fetch) if config.negation == "bias" else None
 
-        # A token that comes again too soon for the memory; found out a cycle before it is fetched.
-        forward, passing = Signal(), Signal()
-        m.d.sync += [
-            forward.eq(fetch.valid & (fetch.token == early.token)),
-            passing.eq(add.valid & (add.token == early.token)),
-        ]
         for row in range(config.rows):
             m.submodules[f"dot{row}"] = dot = self.make_datapath(row)
             m.submodules[f"acc{row}"] = accumulator = self.make_accumulator(row)
             m.d.comb += [
                 dot.acts.eq(acts),
                 dot.trits.eq(Cat(position[row] for position in trits)),
-                accumulator.read_token.eq(fetch.token),
-                accumulator.first.eq(fetch.first),
-                accumulator.forward.eq(forward),
-                accumulator.passing.eq(passing),
+                accumulator.control.eq(controls[row % len(controls)]),
                 accumulator.dot.eq(dot.sum),
                 accumulator.carry.eq(dot.carry),
-                accumulator.add.eq(add.valid),
-                accumulator.write_token.eq(out.token),
-                accumulator.write.eq(out.valid),
                 self.sums[row].eq(accumulator.sum),
             ]
             if biases is not None:
                 m.d.comb += accumulator.start.eq(biases.word_select(row, config.bias_bits))
         return m
 
+    def _control(self, m: Module, group: int, early: View, fetch: View, add: View) -> View:
+        """Return what a group of accumulators is told, in registers of the group's own."""
+        control = Signal(control_layout(self.config))
+        values = {
+            "read_token": early.token,
+            "first": early.first,
+            # A token that comes again too soon for the memory; found out a cycle before it is fetched.
+            "forward": fetch.valid & (fetch.token == early.token),
+            "passing": add.valid & (add.token == early.token),
+            "add": fetch.valid,
+            "write_token": add.token,
+            "write": add.valid,
+        }
+        for name, value in values.items():
+            m.d.comb += control[name].eq(copy(m, value, group, name))
+        return control
+
     def _weights(self, m: Module) -> list[list[Value]]:
         """Return the active trits by position and row."""
         config = self.config
         bits = config.tile_bits // config.positions
         row_bits = bits // config.rows
-        swap: Value = self.swap
-        trits = []
+        swaps: list[Value] = [self.swap] * min(config.rows, COPIES)
+        trits: list[list[Value]] = []
         for position in range(config.positions):
             assembled: Value = self.tile[position * bits : (position + 1) * bits]
             for step in range(waiting_cycles(config, position)):
                 waiting = Signal(bits, name=f"waiting{position}_{step}", reset_less=True)
                 m.d.sync += waiting.eq(assembled)
                 assembled = waiting
-            active = Signal(bits, name=f"active{position}", reset_less=True)
-            with m.If(swap):
-                m.d.sync += active.eq(assembled)
-            trits.append([active.word_select(row, row_bits) for row in range(config.rows)])
+            trits.append([])
+            for row in range(config.rows):
+                active = Signal(row_bits, name=f"active{position}_{row}", reset_less=True)
+                with m.If(swaps[row % len(swaps)]):
+                    m.d.sync += active.eq(assembled.word_select(row, row_bits))
+                trits[position].append(active)
             if position + 1 < config.positions:
-                later = Signal(name=f"swap{position + 1}")
-                m.d.sync += later.eq(swap)
-                swap = later
+                swaps = [copy(m, swap, group, f"swap{position + 1}") for group, swap in enumerate(swaps)]
         return trits
 
     def _biases(self, m: Module, fetch: Signal) -> Value:

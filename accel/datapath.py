@@ -9,6 +9,9 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
 
+#: Registers of one value that synthesis can be made to keep apart.
+COPIES = 4
+
 
 class VendorCells:
     """Platform for which a datapath instantiates the cells of its target.
@@ -92,5 +95,17 @@ def extend(value: Value, width: int) -> Value:
 def register(m: Module, value: Value, name: str) -> Signal:
     """Return a register that follows a value, as bits; like all that holds data it has no reset."""
     signal = Signal(len(value), name=name, reset_less=True)
+    m.d.sync += signal.eq(value)
+    return signal
+
+
+def copy(m: Module, value: Value, index: int, name: str) -> Signal:
+    """Return one of up to `COPIES` registers of a value, each to drive a part of what reads it.
+
+    Synthesis merges registers that are alike, and one that drives the whole array is the array's slowest net. These
+    differ in what they hold after a reset, so they are not alike; it must not matter to what reads them.
+    """
+    init = -(index & 1) & ((1 << len(value)) - 1)
+    signal = Signal(len(value), name=f"{name}_{index}", init=init, reset_less=index >= COPIES // 2)
     m.d.sync += signal.eq(value)
     return signal

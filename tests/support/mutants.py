@@ -80,7 +80,9 @@ class ArrayWithInput(TileArray):
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
         for row in range(self.config.rows):
-            m.d.comb += getattr(m.submodules[f"acc{row}"], self.name).eq(0)
+            accumulator = m.submodules[f"acc{row}"]
+            part = accumulator.start if self.name == "start" else accumulator.control[self.name]
+            m.d.comb += part.eq(0)
         return m
 
 
