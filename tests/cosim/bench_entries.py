@@ -213,3 +213,36 @@ def predicted(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
             }
         )
     return {"cases": cases}
+
+
+def sequence(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run matrices back to back for some numbers of tokens; return the cycles of each run."""
+    generator = np.random.default_rng(task["seed"])
+    matrices = [weights("random", generator, m, k) for m, k in task["matrices"]]
+    for number, w in enumerate(matrices):
+        hardware.load(f"{number}", w)
+    answer = []
+    for tokens in task["tokens"]:
+        todo = [
+            Multiplication(name=f"{number}", m=len(w), x=activations("random", generator, tokens, w.shape[1]))
+            for number, w in enumerate(matrices)
+        ]
+        ran = hardware.run(todo)
+        wrong = [
+            int((words != each.x.astype(np.int64) @ w.astype(np.int64).T).sum())
+            for words, each, w in zip(ran.words, todo, matrices, strict=True)
+        ]
+        answer.append({"cycles": ran.cycles, "mismatches": wrong, "error": ran.error})
+    return {"runs": answer}
+
+
+def over_the_buffer(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Run products whose inner dimension and tokens are over the bounds, and extremes among them."""
+    generator = np.random.default_rng(task["seed"])
+    runs = []
+    for m, k, tokens in task["shapes"]:
+        for pattern, act in (("random", "random"), ("minus", "-128"), ("plus", "-128")):
+            hardware.stalls = random_stalls(generator) if task["stalls"] else Stalls()
+            w, x = weights(pattern, generator, m, k), activations(act, generator, tokens, k)
+            runs.append({"shape": [m, k, tokens]} | compare(hardware, "matrix", w, x))
+    return {"runs": runs}

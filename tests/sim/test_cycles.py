@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,30 @@ def test_a_pause_delays_no_job_by_more_than_its_cycles(
     paused = batch_cycles(config, todo, {stream: Listed(pauses)})
     for before, after in zip(ideal.jobs, paused.jobs, strict=True):
         assert before.end <= after.end <= before.end + len(pauses)
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "bound"),
+    [
+        ({"act_port_bits": 8}, (4, 32, 4), "activations"),
+        ({"weight_port_bits": 16}, (12, 64, 1), "weights"),
+        ({"weight_port_bits": 32, "negation": "carry"}, (8, 16, 1), "weights"),
+        ({"rows": 12, "result_port_bits": 32, "weight_port_bits": 512}, (96, 8, 4), "output"),
+        ({"weight_port_bits": 64}, (32, 32, 4), "compute"),
+        ({"weight_port_bits": 512, "negation": "carry", "act_port_bits": 64}, (64, 64, 1), "compute"),
+    ],
+)
+def test_another_job_costs_what_bounds_it_and_no_cycle_more(
+    change: dict[str, Any], shape: tuple[int, int, int], bound: str
+) -> None:
+    """Nothing is lost between jobs of which two fit the buffer: only a stream, or the array itself, is the limit."""
+    config = AcceleratorConfig.from_dict(change, base=PRESETS["tiny"])
+    job = Job(m=shape[0], k=shape[1], tokens=shape[2])
+    totals = [batch_cycles(config, [job] * count).total for count in (4, 5, 9)]
+    one = batch_cycles(config, [job])
+    assert one.bound == bound
+    assert totals[1] - totals[0] == one.needs[bound]
+    assert totals[2] - totals[0] == 5 * one.needs[bound]
 
 
 def test_pauses_of_a_stream_are_counted_for_what_they_hold_up() -> None:

@@ -301,11 +301,19 @@ def random_shape(generator: np.random.Generator, config: AcceleratorConfig) -> t
 def random_bench_config(generator: np.random.Generator, index: int) -> AcceleratorConfig:
     """Draw a small configuration for the simulated Verilog: narrow ports, buffers that jobs fill.
 
-    With the index every packing comes with every negation in turn, and with and without partial sums.
+    With the index every packing comes with every negation in turn, with and without partial sums, on every datapath.
     """
     change = {
         "packing": PACKINGS[index % 3],
         "negation": NEGATIONS[index // 2 % 2],
         "partial_sums": index % 4 == 1,
+        "weight_port_bits": int(generator.choice([16, 32, 64, 128])),
+        "tree_arity": int(generator.choice([2, 3, 4])),
+        "levels_per_register": int(generator.choice([1, 2])),
+        "chain_length": int(generator.choice([2, 4])),
+        "adders_per_chain": int(generator.choice([1, 2])),
     }
+    if index % 4 == 3:
+        fused = {"datapath": "fused", "target": ("ecp5", "xilinx")[index // 4 % 2], "negation": "carry"}
+        change |= fused
     return AcceleratorConfig.from_dict(change, base=random_config(generator))
