@@ -10,7 +10,7 @@ from bench_entries import ACTIVATIONS, STALLS, TAILS, WEIGHTS
 from tritforge.accel.config import PRESETS, AcceleratorConfig
 from tritforge.accel.errors import InputError, SimulationError
 from tritforge.rtl.verilog import generate
-from tritforge.sim.cycles import batch_cycles, job_cycles
+from tritforge.sim.cycles import batch_cycles, job_cycles, product_cycles
 from tritforge.sim.jobs import Job
 from tritforge.sim.simulator import CORE_NAME, build, run
 from tritforge.sim.streams import Stalls
@@ -146,3 +146,24 @@ def test_a_core_for_single_tokens_of_one_beat_is_exact(simulators: Path) -> None
     assert len(jobs) == 480
     for job in jobs:
         assert (job["mismatches"], job["timed_out"], job["error"]) == (0, False, 0), job
+
+
+def test_partial_sums_carry_products_over_the_buffer(simulators: Path) -> None:
+    """K over two and three slices, tokens over two jobs, extremes at full length; exact, and as long as predicted."""
+    config = AcceleratorConfig.from_dict({"partial_sums": True}, base=TINY)
+    folder = build(generate(config, name=CORE_NAME), simulators)
+    shapes = [[9, 65, 4], [21, 150, 6], [4, 192, 1], [5, 64, 3]]
+    for stalls in (False, True):
+        task = {"seed": SEED, "shapes": shapes, "stalls": stalls}
+        runs = run(folder, "bench_entries:over_the_buffer", task, config=config.to_dict())["runs"]
+        assert len(runs) == 3 * len(shapes)
+        for ran in runs:
+            assert (ran["mismatches"], ran["timed_out"], ran["error"]) == (0, False, 0), ran
+            if not stalls:
+                batches = product_cycles(config, *ran["shape"])
+                assert ran["cycles"] == sum(batch.total for batch in batches), ran
+
+
+def test_a_product_over_the_buffer_is_refused_without_partial_sums(bench: Path) -> None:
+    with pytest.raises(SimulationError, match=r"(?s)InputError: K is 65; this configuration runs 1 to 64"):
+        simulate(bench, "over_the_buffer", seed=SEED, shapes=[[9, 65, 4]], stalls=False)
