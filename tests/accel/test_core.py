@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 from driving import (
     IDEAL,
     RAGGED,
@@ -21,7 +22,7 @@ from driving import (
 )
 
 from tritforge.accel.config import PRESETS, AcceleratorConfig
-from tritforge.accel.core import Core
+from tritforge.accel.core import Core, StreamCore
 from tritforge.accel.job import Error
 from tritforge.models.image import pack_activations, pack_image
 
@@ -217,3 +218,34 @@ def test_more_than_sixteen_bits_of_bias_are_not_needed() -> None:
     assert config.bias_bits == 16
     image = pack_image(config, product.w)
     assert int.from_bytes(image[:2], "little") == 32768
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"), [({"partial_sums": True}, 0b10), ({"partial_sums": True}, 0x80)]
+)
+def test_a_flag_that_the_core_does_not_have_makes_a_job_illegal(change: dict[str, bool], flags: int) -> None:
+    """The AXI job port refuses it; with the flags that there are, and without, the same job is taken."""
+    dut = StreamCore(Core(AcceleratorConfig.from_dict(change, base=TINY)))
+    errors: dict[int, int] = {}
+
+    async def drive(ctx: Any) -> None:
+        async def tick() -> None:
+            for level in (1, 0):
+                ctx.set(dut.aclk, level)
+                await ctx.delay(1e-8)
+
+        for value in (0, 1, flags):
+            ctx.set(dut.aresetn, 0)
+            await tick()
+            ctx.set(dut.aresetn, 1)
+            ctx.set(dut.s_axis_job_tdata, value << 64 | 1 << 48 | 8 << 32 | 4)
+            ctx.set(dut.s_axis_job_tvalid, 1)
+            await tick()
+            ctx.set(dut.s_axis_job_tvalid, 0)
+            errors[value] = ctx.get(dut.error)
+            assert ctx.get(dut.busy) == (value != flags)
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(drive)
+    simulator.run()
+    assert errors == {0: Error.NONE, 1: Error.NONE, flags: Error.ILLEGAL_JOB}

@@ -1,12 +1,13 @@
 """The job port: bounds checked once, every reader served once."""
 
+import random
 from typing import Any
 
 import pytest
 from driving import Sink, Source, simulate
 
 from tritforge.accel.config import PRESETS, AcceleratorConfig
-from tritforge.accel.job import Error, JobPort, index_range, job_layout
+from tritforge.accel.job import Error, JobPort, index_range, job_flags, job_layout
 
 TINY = PRESETS["tiny"]
 LEGAL = [
@@ -69,6 +70,42 @@ def test_fields_hold_their_bounds(m_max: int, k_max: int, tokens_max: int) -> No
     layout = job_layout(config)
     for name, bound in (("m", m_max), ("k", k_max), ("tokens", tokens_max)):
         assert 1 << (layout[name].width - 1) <= bound < 1 << layout[name].width
+
+
+@pytest.mark.parametrize("places", [1, 2, 4])
+def test_as_many_jobs_wait_as_a_reader_has_places(places: int) -> None:
+    """A reader that takes nothing holds the port up after its places are full; the other is not ahead by more."""
+    dut = JobPort(TINY, (1, places))
+    jobs = [{**LEGAL[0], "m": number + 1} for number in range(8)]
+    source = Source(dut.jobs, jobs)
+    fast, slow = Sink(dut.o0, len(jobs)), Sink(dut.o1, len(jobs))
+    waited: list[int] = []
+
+    async def hold(ctx: Any) -> None:
+        ctx.set(dut.o1.ready, 0)
+        await ctx.tick().repeat(40)
+        waited.append(len(source.taken))
+        await slow.run(ctx, random.Random(0))  # noqa: S311
+
+    simulate(dut, [source], [fast], processes=[hold])
+    assert waited == [places]
+    assert [int(job.m) for job in fast.items] == [int(job.m) for job in slow.items] == list(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        ({}, {}),
+        ({"partial_sums": True}, {0: "accumulate"}),
+        ({"sparse": True}, {1: "sparse"}),
+        ({"partial_sums": True, "sparse": True}, {0: "accumulate", 1: "sparse"}),
+    ],
+    ids=str,
+)
+def test_a_job_has_the_flags_of_its_configuration(change: dict[str, bool], flags: dict[int, str]) -> None:
+    config = AcceleratorConfig.from_dict(change, base=TINY)
+    assert job_flags(config) == flags
+    assert [name for name, _ in job_layout(config)] == ["m", "k", "tokens", *flags.values()]
 
 
 def test_an_index_has_a_bit_at_least() -> None:
