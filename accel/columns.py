@@ -45,7 +45,7 @@ class ColumnLanes(wiring.Component):
     finished : Out, high for the cycle in which the job's last place is taken
     illegal : Out, high for the cycle in which a beat with an illegal word was taken
 
-    A beat is taken every cycle but for those of a block's end: one for the adder and one for each chunk of rows.
+    A beat is taken every cycle but for those of a block's end: two for the adder and one for each chunk of rows.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -96,6 +96,21 @@ class ColumnLanes(wiring.Component):
         flags = Cat(decoder.illegal for decoder in decoders)
         return Cat(decoder.trits for decoder in decoders), flags.any()
 
+    def _totals(self, m: Module, register: Signal, act: Signal, trits: Signal, *, cells: bool) -> Value:
+        """Return the new sums of all lanes."""
+        width = self.config.acc_bits
+        return Cat(
+            self.add(
+                m,
+                lane,
+                register.word_select(lane, width),
+                act,
+                trits.word_select(lane, TRIT_BITS),
+                cells=cells,
+            )
+            for lane in range(self.config.column_lanes)
+        )
+
     def _store(
         self,
         m: Module,
@@ -105,16 +120,16 @@ class ColumnLanes(wiring.Component):
         *,
         write: Signal,
         load: Value,
-        clear: Value,
+        fresh: Signal,
     ) -> None:
-        """Keep the sums of each phase in a memory that `register` is loaded from."""
+        """Keep the sums of each phase in a memory that `register` is loaded from, or from 0 where `fresh`."""
         m.submodules.memory = memory = Memory(shape=len(register), depth=self.config.column_phases, init=[])
         write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
         m.d.sync += write_port.addr.eq(phase)
         m.d.comb += [write_port.data.eq(total), write_port.en.eq(write), read_port.addr.eq(phase)]
         with m.If(load):
             m.d.sync += register.eq(read_port.data)
-            with m.If(clear):
+            with m.If(fresh):
                 m.d.sync += register.eq(0)
 
     def _give(self, m: Module, register: Signal, leaving: Signal) -> tuple[Signal, Signal, Signal]:
@@ -126,11 +141,10 @@ class ColumnLanes(wiring.Component):
         bits = chunk * self.config.acc_bits
         chunks, parts = self.config.column_lanes // chunk, self.config.rows // chunk
         group, part = Signal(index_range(chunks)), Signal(index_range(parts))
+        # Known from registers, not from counters that are compared in the cycle that needs them.
         m_left = Signal(len(self.m))
-        leave, word_end, job_end, full = Signal(), Signal(), Signal(), Signal()
+        leave, full, word_end, job_end = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            word_end.eq(group == chunks - 1),
-            job_end.eq(m_left <= chunk),
             full.eq((part == parts - 1) | job_end),
             leave.eq(leaving & (self.room | ~full)),
             self.reserve.eq(leave & full),
@@ -144,89 +158,106 @@ class ColumnLanes(wiring.Component):
         for index in range(parts):
             with m.If(leave & (part == index)):
                 m.d.sync += self.sums.word_select(index, bits).eq(selected)
+        following = Signal(len(group))
+        m.d.comb += following.eq(Mux(word_end | job_end, 0, group + 1))
         with m.If(leave):
             m.d.sync += [
                 part.eq(Mux(full, 0, part + 1)),
-                group.eq(Mux(word_end | job_end, 0, group + 1)),
+                group.eq(following),
+                word_end.eq(following == chunks - 1),
                 m_left.eq(m_left - chunk),
+                job_end.eq(m_left <= 2 * chunk),
             ]
         with m.If(self.start):
-            m.d.sync += m_left.eq(self.m)
+            m.d.sync += [m_left.eq(self.m), job_end.eq(self.m <= chunk), word_end.eq(chunks == 1)]
         return leave, word_end, job_end
+
+    def _states(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
+        """Return the states of a block, which take turns: columns are added, the last is, sums wait, sums leave."""
+        adding, ending, loading, leaving = (
+            Signal(name=name) for name in ("adding", "ending", "loading", "leaving")
+        )
+        block_end = self.values.ready & self.values.payload.end
+        m.d.sync += ending.eq(block_end)
+        with m.If(block_end):
+            m.d.sync += adding.eq(0)
+        with m.If(ending):
+            m.d.sync += loading.eq(1)
+        with m.If(loading & self.turn):
+            m.d.sync += [loading.eq(0), leaving.eq(1)]
+        with m.If(self.start):
+            m.d.sync += adding.eq(1)
+        m.d.comb += self.busy.eq(adding | ending | loading | leaving)
+        return adding, ending, loading, leaving
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         lanes, phases, width = config.column_lanes, config.column_phases, config.acc_bits
 
-        # A job's blocks take turns between adding columns and giving the sums away.
-        adding, loading, leaving = Signal(), Signal(), Signal()
-        phase = Signal(index_range(phases))
-        taken, column_end, block_end = Signal(), Signal(), Signal()
+        adding, ending, loading, leaving = self._states(m)
+        beat = Signal(index_range(phases))
+        taken, column_end = Signal(), Signal()
         m.d.comb += [
-            column_end.eq(phase == phases - 1),
+            column_end.eq(beat == phases - 1),
             self.beats.ready.eq(adding & self.values.valid),
             taken.eq(self.beats.valid & self.beats.ready),
             self.values.ready.eq(taken & column_end),
-            block_end.eq(self.values.ready & self.values.payload.end),
         ]
 
         # Decoded trits and the activation, a cycle behind their beat.
         trits = Signal(lanes * TRIT_BITS, reset_less=True)
         act = Signal(config.act_bits, reset_less=True)
-        add = Signal()
+        held = Signal()
         decoded, illegal = self._decode(m)
         m.d.comb += self.illegal.eq(taken & illegal)
-        m.d.sync += add.eq(taken)
+        m.d.sync += held.eq(taken)
         with m.If(taken):
-            m.d.sync += [trits.eq(decoded), act.eq(self.values.payload.value)]
+            m.d.sync += [
+                trits.eq(decoded),
+                act.eq(self.values.payload.value),
+                beat.eq(Mux(column_end, 0, beat + 1)),
+            ]
 
         # What holds sums has no reset, so that a flip-flop's own is free to clear it at a block's start.
         register = Signal(lanes * width, reset_less=True)
-        cells = platform is not None
-        total = Cat(
-            self.add(
-                m,
-                lane,
-                register.word_select(lane, width),
-                act,
-                trits.word_select(lane, TRIT_BITS),
-                cells=cells,
-            )
-            for lane in range(lanes)
-        )
-        leave, phase_out, job_out = self._give(m, register, leaving)
-        last_word, block_out = Signal(), Signal()
-        begins = self.start | (leave & block_out)
+        leave, word_out, job_out = self._give(m, register, leaving)
+        block_out, begins = Signal(), Signal()
+        # The phase of the sums that are read, for a beat or to leave.
+        phase, last_word = Signal(index_range(phases)), Signal(init=phases == 1)
+        m.d.comb += block_out.eq(word_out & last_word)
+        m.d.sync += begins.eq(self.start | (leave & block_out))
         if phases == 1:
-            with m.If(add):
+            total = self._totals(m, register, act, trits, cells=platform is not None)
+            with m.If(held):
                 m.d.sync += register.eq(total)
             with m.If(begins):
                 m.d.sync += register.eq(0)
         else:
-            # One word of all lanes a phase. A sum that is read was written two cycles ago or earlier.
-            first = Signal()
-            with m.If(self.values.ready):
-                m.d.sync += first.eq(0)
+            # Sums are read in the cycle behind the beat and added to in the next: a beat's sums were written by then,
+            # since the column before is two beats ahead at least.
+            late_trits, late_act = Signal.like(trits), Signal.like(act)
+            first, fresh, add = Signal(), Signal(), Signal()
+            m.d.sync += [
+                late_trits.eq(trits),
+                late_act.eq(act),
+                fresh.eq(taken & (first | begins)),
+                add.eq(held),
+            ]
             with m.If(begins):
                 m.d.sync += first.eq(1)
-            load = taken | loading | (leave & phase_out)
-            self._store(m, register, total, phase, write=add, load=load, clear=taken & first)
+            with m.If(self.values.ready):
+                m.d.sync += first.eq(0)
+            with m.If(taken):
+                m.d.sync += phase.eq(beat)
+            with m.If(ending):
+                m.d.sync += [phase.eq(0), last_word.eq(0)]
+            with m.If((loading & self.turn) | (leave & word_out)):
+                m.d.sync += [phase.eq(phase + 1), last_word.eq((phase == phases - 1) & leaving)]
+            total = self._totals(m, register, late_act, late_trits, cells=platform is not None)
+            load = held | loading | (leave & word_out)
+            self._store(m, register, total, phase, write=add, load=load, fresh=fresh)
 
-        # The phase counts the beats of a column, and then the words that were read to leave; it is 0 in between.
-        m.d.comb += block_out.eq(phase_out & last_word)
-        with m.If(taken):
-            m.d.sync += phase.eq(Mux(column_end, 0, phase + 1))
-        with m.If(block_end):
-            m.d.sync += [adding.eq(0), loading.eq(1)]
-        with m.If(loading & self.turn):
-            m.d.sync += [loading.eq(0), leaving.eq(1)]
-            m.d.sync += [last_word.eq(phases == 1), phase.eq(1 if phases > 1 else 0)]
-        with m.If(leave & phase_out):
-            m.d.sync += [last_word.eq(column_end), phase.eq(Mux(column_end, 0, phase + 1))]
         with m.If(leave & (block_out | job_out)):
-            m.d.sync += [leaving.eq(0), adding.eq(~job_out), phase.eq(0)]
-        with m.If(self.start):
-            m.d.sync += adding.eq(1)
-        m.d.comb += self.busy.eq(adding | loading | leaving)
+            m.d.sync += [leaving.eq(0), adding.eq(~job_out)]
         return m

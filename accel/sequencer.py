@@ -100,9 +100,13 @@ class Sequencer(wiring.Component):
         ]
         spoken_for = go & k_end
         if config.sparse:
-            m.d.comb += self.room.eq(credit != 0)
             spoken_for |= self.reserve
-        m.d.sync += credit.eq(credit + self.popped - spoken_for)
+        left = credit + self.popped - spoken_for
+        m.d.sync += credit.eq(left)
+        if config.sparse:
+            room = Signal(init=1)
+            m.d.sync += room.eq(left != 0)
+            m.d.comb += self.room.eq(room)
 
         # Address of the word after the one at hand; jobs lie one behind the other.
         following, next_tile, next_job = (

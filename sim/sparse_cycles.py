@@ -191,7 +191,8 @@ class SparseCycles:
                 ready = max(readable[pair], value_taken) + 1
                 value_taken = self._memory.column(asked, config.column_phases, max(ready, free))
                 requests += 1
-            free = self._unload(low, m, max(value_taken + 1, turn), room_at, push) + 1
+            # Two cycles for the last beat's sums.
+            free = self._unload(low, m, max(value_taken + 2, turn), room_at, push) + 1
         self.finished = free - 1
         return SparseSpan(
             scanned=self.scanner.complete, requested=asked, finished=self.finished, requests=requests
