@@ -16,7 +16,7 @@ import re
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -215,29 +215,7 @@ def prove(bench: FormalBench, folder: Path) -> Outcome:
     return _reachability(folder, start)
 
 
-def prove_verilog(files: Sequence[Path], passes: str, folder: Path, *, limit: int = TIME_LIMIT) -> Outcome:
-    """Check the one assertion of the Verilog module ``top`` in every cycle from its initial state.
-
-    Parameters
-    ----------
-    files
-        Verilog.
-    passes
-        Yosys commands that come between reading it and making the hierarchy.
-    folder
-        For files.
-    limit
-        Seconds after which the solver gives up; what is then not proved counts as not proved.
-    """
-    start = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    read = f"read_verilog -formal {' '.join(map(str, files))}; {passes}; hierarchy -check -top top"
-    script = f"{read}; prep -flatten -top top; chformal -lower; {_COMMON}; {_AIGER}; write_aiger -I -B -zinit top.aig"
-    _yosys(folder, script, "top.aig")
-    return _reachability(folder, start, limit)
-
-
-def _reachability(folder: Path, start: float, limit: int = TIME_LIMIT) -> Outcome:
+def _reachability(folder: Path, start: float) -> Outcome:
     header = (folder / "top.aig").read_bytes().split(b"\n", 1)[0].split()
     assert len(header) > 6, "no assertion came to the solver"
     assert int(header[6]) > 0, "no assertion came to the solver"
@@ -245,7 +223,7 @@ def _reachability(folder: Path, start: float, limit: int = TIME_LIMIT) -> Outcom
     assert spec is not None
     assert spec.origin is not None
     abc = Path(spec.origin).with_name("yosys-abc")
-    log = call([abc, "-c", f"read_aiger top.aig; fold; strash; scorr; pdr -T {limit}"], folder)
+    log = call([abc, "-c", f"read_aiger top.aig; fold; strash; scorr; pdr -T {TIME_LIMIT}"], folder)
     proved = "Property proved" in log
     ended = re.search(r"asserted in frame|Output 0 .* was asserted|Property UNDECIDED|undecided", log)
     assert proved or ended, log[-4000:]

@@ -12,6 +12,7 @@ from string import Template
 import numpy as np
 from driving import Product, beats
 
+from tritforge.accel.beats import beat_words
 from tritforge.accel.codes import TRITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import Error
@@ -215,6 +216,9 @@ def corner_phases(config: AcceleratorConfig, seed: int) -> list[Phase]:
     ):
         jobs = [random(*any_shape()) for _ in range(8)]
         phases.append(Phase(jobs=jobs, shares=shares, seed=len(phases)))
+    # The largest jobs, whose activations do not all fit, before slow weights and slow results.
+    largest = [random(m_max, k_max, tokens) for _ in range(3)]
+    phases += [Phase(jobs=largest, shares=shares, seed=9) for shares in ((0, 0, 220, 0), (0, 0, 0, 220))]
     # Single tokens and short jobs, one behind the other.
     phases.append(Phase(jobs=[random(1 + i % rows, 1 + i % lanes, 1 + i % tokens) for i in range(24)]))
     small = [random(1 + i % rows, 1 + i % lanes, 1) for i in range(24)]
@@ -222,8 +226,10 @@ def corner_phases(config: AcceleratorConfig, seed: int) -> list[Phase]:
     phases.append(Phase(jobs=[random(m_max, k_max, 1), random(1, 1, tokens), random(m_max, 1, 1)]))
     # An illegal word at every place of a beat: reported until the next job is taken.
     for place in range(config.words_per_beat):
-        beat = config.bias_beats + place % config.tile_beats
-        bad = Corrupt(product=random(rows, lanes, 1), beat=beat, place=place)
+        beat = place % config.tile_beats
+        if place >= len(beat_words(config, beat).whole):
+            continue
+        bad = Corrupt(product=random(rows, lanes, 1), beat=config.bias_beats + beat, place=place)
         phases += [Phase(jobs=[bad]), Phase(jobs=[good])]
     # Given up in the middle of a job, at many moments, then reset.
     for cycle in range(4, 60, 5):
