@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl cli
 
-.PHONY: help demo test test-slow test-external lint format bench coverage clean
+.PHONY: help demo test test-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -15,6 +15,9 @@ demo: $(VENV)/.installed  ## Run a trained decoder layer on generated hardware; 
 
 test: $(VENV)/.installed-dev  ## Run the test suite (under 15 minutes on two cores).
 	$(BIN)/pytest -n 2 -m "not slow and not external"
+
+formal: $(VENV)/.installed-dev  ## Prove datapaths and stream blocks (part of test); says what is proved for how long.
+	$(BIN)/pytest -n 2 -rP -m "not slow" tests/formal
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
