@@ -1,6 +1,6 @@
 """Column lanes: one accumulator for each output row of a block, fed with columns of weights."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -45,7 +45,8 @@ class ColumnLanes(wiring.Component):
     finished : Out, high for the cycle in which the job's last place is taken
     illegal : Out, high for the cycle in which a beat with an illegal word was taken
 
-    A beat is taken every cycle but for those of a block's end: two for the adder and one for each chunk of rows.
+    A beat is taken every cycle but for those of a block's end: two for the adder, one for each chunk of rows, and one
+    between the rows of two beats.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -129,8 +130,9 @@ class ColumnLanes(wiring.Component):
         m.d.comb += [write_port.data.eq(total), write_port.en.eq(write), read_port.addr.eq(phase)]
         with m.If(load):
             m.d.sync += register.eq(read_port.data)
-            with m.If(fresh):
-                m.d.sync += register.eq(0)
+        # Beside the load, not within it: the flip-flops' reset is then a register's output.
+        with m.If(fresh):
+            m.d.sync += register.eq(0)
 
     def _give(self, m: Module, register: Signal, leaving: Signal) -> tuple[Signal, Signal, Signal]:
         """Give the sums of `register` away, chunk by chunk, joined into entries, while `leaving` is high.
@@ -140,40 +142,38 @@ class ColumnLanes(wiring.Component):
         chunk = self.config.column_chunk
         bits = chunk * self.config.acc_bits
         chunks, parts = self.config.column_lanes // chunk, self.config.rows // chunk
-        group, part = Signal(index_range(chunks)), Signal(index_range(parts))
-        # Known from registers, not from counters that are compared in the cycle that needs them.
+        # One bit for each chunk of the word, of which one is high; ends are known from registers, not from counters
+        # that are compared in the cycle that needs them.
+        select, part = Signal(chunks, init=1), Signal(index_range(parts))
         m_left = Signal(len(self.m))
         leave, full, word_end, job_end = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             full.eq((part == parts - 1) | job_end),
             leave.eq(leaving & (self.room | ~full)),
+            word_end.eq(select[-1]),
             self.reserve.eq(leave & full),
             self.finished.eq(leave & job_end),
         ]
         m.d.sync += self.push.eq(self.reserve)
-        # The choice is rounded up for a mux without holes.
-        selected = Array(
-            register.word_select(min(index, chunks - 1), bits) for index in range(1 << len(group))
-        )[group]
+        selected: Value = Const(0, bits)
+        for index in range(chunks):
+            selected |= register.word_select(index, bits) & select[index].replicate(bits)
         for index in range(parts):
             with m.If(leave & (part == index)):
                 m.d.sync += self.sums.word_select(index, bits).eq(selected)
-        following = Signal(len(group))
-        m.d.comb += following.eq(Mux(word_end | job_end, 0, group + 1))
         with m.If(leave):
             m.d.sync += [
                 part.eq(Mux(full, 0, part + 1)),
-                group.eq(following),
-                word_end.eq(following == chunks - 1),
+                select.eq(Mux(word_end | job_end, 1, select << 1)),
                 m_left.eq(m_left - chunk),
                 job_end.eq(m_left <= 2 * chunk),
             ]
         with m.If(self.start):
-            m.d.sync += [m_left.eq(self.m), job_end.eq(self.m <= chunk), word_end.eq(chunks == 1)]
+            m.d.sync += [m_left.eq(self.m), job_end.eq(self.m <= chunk)]
         return leave, word_end, job_end
 
     def _states(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
-        """Return the states of a block, which take turns: columns are added, the last is, sums wait, sums leave."""
+        """Return the states of a block, which take turns: columns added, the last one, sums read, sums leaving."""
         adding, ending, loading, leaving = (
             Signal(name=name) for name in ("adding", "ending", "loading", "leaving")
         )
@@ -251,13 +251,12 @@ class ColumnLanes(wiring.Component):
             with m.If(taken):
                 m.d.sync += phase.eq(beat)
             with m.If(ending):
-                m.d.sync += [phase.eq(0), last_word.eq(0)]
-            with m.If((loading & self.turn) | (leave & word_out)):
-                m.d.sync += [phase.eq(phase + 1), last_word.eq((phase == phases - 1) & leaving)]
+                m.d.sync += phase.eq(0)
+            with m.If(loading & self.turn):
+                m.d.sync += [phase.eq(phase + 1), last_word.eq(phase == phases - 1)]
             total = self._totals(m, register, late_act, late_trits, cells=platform is not None)
-            load = held | loading | (leave & word_out)
-            self._store(m, register, total, phase, write=add, load=load, fresh=fresh)
+            self._store(m, register, total, phase, write=add, load=held | loading, fresh=fresh)
 
-        with m.If(leave & (block_out | job_out)):
-            m.d.sync += [leaving.eq(0), adding.eq(~job_out)]
+        with m.If(leave & (word_out | job_out)):
+            m.d.sync += [leaving.eq(0), adding.eq(block_out & ~job_out), loading.eq(~block_out & ~job_out)]
         return m

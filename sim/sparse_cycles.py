@@ -211,7 +211,8 @@ class SparseCycles:
         cycle = loaded
         high = min(low + config.column_rows, m)
         for row in range(low, high, config.column_chunk):
-            cycle += 1
+            # A cycle reads the sums of the rows of another beat.
+            cycle += 1 if row == low or (row - low) % config.column_lanes else 2
             end = row + config.column_chunk
             if end % config.rows == 0 or end >= m:
                 cycle = max(cycle, room_at())

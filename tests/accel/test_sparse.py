@@ -84,7 +84,7 @@ def test_an_illegal_word_is_flagged_in_the_columns_that_are_read_alone(packing: 
 
 
 def test_a_beat_is_taken_every_cycle_but_for_a_blocks_end() -> None:
-    """Two blocks of 30 columns of two beats; a block ends with two cycles and four chunks of four rows."""
+    """Two blocks of 30 columns of two beats; a block ends with three cycles and four chunks of four rows."""
     x = np.zeros(64, dtype=np.int64)
     x[:30] = 1
     w = np.random.default_rng(0).integers(-1, 2, (32, 64)).astype(np.int8)
@@ -92,7 +92,7 @@ def test_a_beat_is_taken_every_cycle_but_for_a_blocks_end() -> None:
     assert_exact(SMALL, run, [(x, w)])
     # Taken in 1. Beat 2; pair 0 is known with pair 1, written in 4: read in 5, moved in 6, asked in 7, beat in 8.
     assert run.taken == [1]
-    assert run.finished == [8 + 2 * (60 + 2 + 4) - 1]
+    assert run.finished == [8 + 2 * (60 + 3 + 4) - 1]
 
 
 def test_latency_is_hidden_by_requests_under_way() -> None:
