@@ -1,4 +1,6 @@
-"""The stress bench kills nearly all of 200 random changes of a small core's netlist; the others are accounted for.
+"""The stress bench kills nearly all of 200 random changes of a small core's netlist.
+
+`yosys_mutants.md` accounts for the others.
 
 Yosys' `mutate` makes the changes: a bit of a cell's port inverted, stuck at a value or exchanged for another. One
 netlist holds all of them and an input chooses one, so one compiled simulator runs them all. A change is killed when

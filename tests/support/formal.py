@@ -25,7 +25,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, ClockDomain, Cover, Elaboratable, Module, Shape, Signal, Value
 
 #: Seconds after which a solver is given up.
-TIME_LIMIT = 300
+TIME_LIMIT = 600
 SOLVER = "yices"
 _COMMON = "memory_map -formal; async2sync; opt -fast; dffunmap"
 #: Yosys passes that leave a flat design of and gates, inverters and flip-flops.
@@ -121,7 +121,7 @@ def call(command: Iterable[str | Path], folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIME_LIMIT,
+        timeout=TIME_LIMIT + 60,
         check=False,
     )
     return result.stdout
