@@ -145,12 +145,14 @@ class ColumnLanes(wiring.Component):
         # One bit for each chunk of the word, of which one is high; ends are known from registers, not from counters
         # that are compared in the cycle that needs them.
         select, part = Signal(chunks, init=1), Signal(index_range(parts))
-        m_left = Signal(len(self.m))
+        # Rows behind this chunk, less one: negative when there are none.
+        behind = Signal(signed(max(len(self.m), chunk.bit_length()) + 1))
         leave, full, word_end, job_end = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             full.eq((part == parts - 1) | job_end),
             leave.eq(leaving & (self.room | ~full)),
             word_end.eq(select[-1]),
+            job_end.eq(behind[-1]),
             self.reserve.eq(leave & full),
             self.finished.eq(leave & job_end),
         ]
@@ -165,11 +167,10 @@ class ColumnLanes(wiring.Component):
             m.d.sync += [
                 part.eq(Mux(full, 0, part + 1)),
                 select.eq(Mux(word_end | job_end, 1, select << 1)),
-                m_left.eq(m_left - chunk),
-                job_end.eq(m_left <= 2 * chunk),
+                behind.eq(behind - chunk),
             ]
         with m.If(self.start):
-            m.d.sync += [m_left.eq(self.m), job_end.eq(self.m <= chunk)]
+            m.d.sync += behind.eq(self.m - (chunk + 1))
         return leave, word_end, job_end
 
     def _states(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:

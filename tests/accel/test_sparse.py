@@ -104,3 +104,10 @@ def test_latency_is_hidden_by_requests_under_way() -> None:
     starved = run_unit(SMALL, [(x, w)], Environment(latency=41, places=1)).finished[0]
     assert slow == fast + 40
     assert starved > 10 * fast
+
+
+def test_a_job_of_one_row_is_exact_where_there_is_no_larger_one() -> None:
+    """The count of rows that are left is as narrow as M, and a chunk is wider."""
+    config = AcceleratorConfig.from_dict({"m_max": 1, "rows": 8}, base=SMALL)
+    jobs = [(np.array([5, 0, -3]), np.array([[-1, 1, 1]], dtype=np.int8))] * 2
+    assert_exact(config, run_unit(config, jobs), jobs)
