@@ -219,12 +219,11 @@ class Limit:
         return self.value >= self.bound if self.figure == "fmax_mhz" else self.value <= self.bound
 
 
-#: Bounds of INT8 arrays of 64 lanes x 8 rows by target, role and datapath; an array's at 16 tokens, iCE40's at one.
+#: Bounds of INT8 arrays of 64 lanes x 8 rows and 16 tokens by target, role and datapath, or packing.
 LIMITS: dict[tuple[str, str, str], dict[str, float]] = {
     ("ecp5", "array", "fused"): {"cells_per_lane": 15.0, "ffs_per_lane": 24.0, "fmax_mhz": 220.0},
     ("ecp5", "array", "tree"): {"cells_per_lane": 22.5, "ffs_per_lane": 24.0},
     ("ice40", "datapath", "tree"): {"cells_per_lane": 18.0},
-    ("ice40", "array", "tree"): {"cells_per_lane": 18.0},
     ("xilinx", "datapath", "fused"): {"cells_per_lane": 8.0},
     ("ecp5", "decoder", "s5"): {"cells": 8.0},
     ("ecp5", "decoder", "s8"): {"cells": 53.0},
@@ -236,7 +235,7 @@ def check_limits(figures: Sequence[Mapping[str, Any]]) -> list[Limit]:
     limits = []
     for row in figures:
         standard = (row["lanes"], row["rows"], row["act_bits"]) == (64, 8, 8)
-        main = row["tokens_max"] == (16 if row["target"] == "ecp5" else 1) or row["role"] != "array"
+        main = row["tokens_max"] == 16 or row["role"] != "array"
         plain = row["negation"] == ("carry" if row["datapath"] == "fused" else "bias")
         kind = row["packing"] if row["role"] == "decoder" else row["datapath"]
         bounds = LIMITS.get((row["target"], row["role"], kind), {})

@@ -16,6 +16,8 @@ DEVICE = ("--45k", "--speed", "6", "--package", "CABGA381")
 DEVICE_NAME = "LFE5U-45F speed grade 6"
 #: Clock that nextpnr works towards, MHz.
 TARGET_MHZ = 250
+#: Weight of timing in the placement, 10 by default: three times that gave the fused array 20 MHz more.
+TIMING_WEIGHT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,8 @@ def place_and_route(netlist: Path, *, seed: int) -> Routed:
         "--freq",
         str(TARGET_MHZ),
         "--timing-allow-fail",
+        "--placer-heap-timingweight",
+        str(TIMING_WEIGHT),
         "--seed",
         str(seed),
     ]
