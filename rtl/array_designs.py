@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from tritforge.accel.baselines import FloatLanes, MultiplyArray
 from tritforge.accel.boundary import ArrayBoundary, BareDecoder, Datapaths
-from tritforge.accel.codes import WORDS
+from tritforge.accel.codes import BIAS_WORD_BITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.decoders import WordDecoder
 
@@ -226,9 +226,12 @@ def comparison(
 def sweep(config: AcceleratorConfig, *, datapaths: Sequence[str] = ("tree", "fused")) -> list[Design]:
     """Return arrays of all structures that the defaults are chosen from, for ECP5, to be counted.
 
-    Two rows are enough: a row's cells depend on its structure alone.
+    Two rows are enough, since a row's cells depend on its structure alone; the port shrinks with them, for the beats of a
+    tile decide how long trits wait in registers.
     """
-    config = replace(config, rows=min(config.rows, 2))
+    rows = min(config.rows, 2)
+    port = max(BIAS_WORD_BITS, config.weight_port_bits * rows // config.rows)
+    config = replace(config, rows=rows, weight_port_bits=1 << (port.bit_length() - 1))
     designs = []
     if "fused" in datapaths:
         fused = fused_config(config, "ecp5")

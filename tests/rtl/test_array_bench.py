@@ -78,6 +78,7 @@ def test_the_sweep_takes_every_structure_once_and_routes_the_smallest() -> None:
     designs = sweep(CONFIG)
     structures = {(design.datapath, *design.structure.values()) for design in designs}
     assert len(structures) == len(designs) == 5 * 3 + 3 * 2
+    assert {design.config.tile_beats for design in designs} == {CONFIG.tile_beats}
     counted = [(design, 1000 - place) for place, design in enumerate(designs)]
     best = best_of_sweep(counted, most=2)
     assert [design.name for design in best] == [designs[place].name for place in (14, 13, 20, 19)]
