@@ -226,8 +226,8 @@ def comparison(
 def sweep(config: AcceleratorConfig, *, datapaths: Sequence[str] = ("tree", "fused")) -> list[Design]:
     """Return arrays of all structures that the defaults are chosen from, for ECP5, to be counted.
 
-    Two rows are enough, since a row's cells depend on its structure alone; the port shrinks with them, for the beats of a
-    tile decide how long trits wait in registers.
+    Two rows are enough, since a row's cells depend on its structure alone; the port shrinks with them, for the beats
+    of a tile decide how long trits wait in registers.
     """
     rows = min(config.rows, 2)
     port = max(BIAS_WORD_BITS, config.weight_port_bits * rows // config.rows)
