@@ -212,13 +212,10 @@ class ColumnLanes(wiring.Component):
         held = Signal()
         decoded, illegal = self._decode(m)
         m.d.comb += self.illegal.eq(taken & illegal)
-        m.d.sync += held.eq(taken)
+        # Registers that follow the ports in every cycle leave the handshake a small fan-out.
+        m.d.sync += [held.eq(taken), trits.eq(decoded), act.eq(self.values.payload.value)]
         with m.If(taken):
-            m.d.sync += [
-                trits.eq(decoded),
-                act.eq(self.values.payload.value),
-                beat.eq(Mux(column_end, 0, beat + 1)),
-            ]
+            m.d.sync += beat.eq(Mux(column_end, 0, beat + 1))
 
         # What holds sums has no reset, so that a flip-flop's own is free to clear it at a block's start.
         register = Signal(lanes * width, reset_less=True)

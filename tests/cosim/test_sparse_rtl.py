@@ -40,7 +40,7 @@ def mixed(simulators: Path, seed: int) -> None:
     check(cases)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_dense_and_sparse_jobs_in_any_order_are_exact_and_predicted(simulators: Path, seed: int) -> None:
     mixed(simulators, seed)
 
