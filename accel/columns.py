@@ -161,7 +161,8 @@ class ColumnLanes(wiring.Component):
         for index in range(chunks):
             selected |= register.word_select(index, bits) & select[index].replicate(bits)
         for index in range(parts):
-            with m.If(leave & (part == index)):
+            # Whether the chunk leaves or waits: an entry is looked at behind its last one alone.
+            with m.If(part == index):
                 m.d.sync += self.sums.word_select(index, bits).eq(selected)
         with m.If(leave):
             m.d.sync += [
