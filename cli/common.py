@@ -79,7 +79,7 @@ def progress(total: int) -> Iterator[Callable[[str, int], None]]:
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value is a number where it reads as one.
+    """Read ``name=value`` pairs; a value is a number, or true or false, where it reads as one.
 
     Raises
     ------
@@ -91,5 +91,6 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"setting is {setting!r}; NAME=VALUE is needed")
-        values[name] = int(value) if value.lstrip("-").isdigit() else value
+        words: dict[str, Any] = {"true": True, "false": False}
+        values[name] = int(value) if value.lstrip("-").isdigit() else words.get(value, value)
     return values

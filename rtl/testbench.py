@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
+from tritforge.accel.job import job_flags
 from tritforge.rtl.verilog import GeneratedCore
 
+#: Streams that a plain job does not use.
+_IDLE = ("s_axis_partials_", "s_axis_columns_", "m_axis_column_requests_")
 _TEMPLATE = Path(__file__).with_name("testbench.v.in")
 
 
@@ -61,9 +65,13 @@ def render(core: GeneratedCore, stimulus: Stimulus, *, stem: str) -> str:
         f"        expected[{index}] = 32'h{word & 0xFFFFFFFF:08x};"
         for index, word in enumerate(stimulus.expected)
     ]
+    suffixes = ("_tb", "", "_cells") if core.cell_models else ("_tb", "")
     return Template(_TEMPLATE.read_text()).substitute(
         name=core.name,
         stem=stem,
+        sources=" ".join(f"{stem}{suffix}.v" for suffix in suffixes),
+        idle="".join(_idle(port) for port in core.ports if port["name"].startswith(_IDLE)),
+        flags="8'd0, " if job_flags(config) else "",
         m=stimulus.m,
         k=stimulus.k,
         tokens=stimulus.tokens,
@@ -79,3 +87,9 @@ def render(core: GeneratedCore, stimulus: Stimulus, *, stem: str) -> str:
         limit=100 * (len(weights) + len(activations) + len(expected)) + 1000,
         contents="\n".join([*weights, *activations, *expected]),
     )
+
+
+def _idle(port: dict[str, Any]) -> str:
+    """Return the connection of a port that nothing drives or reads."""
+    value = f"{port['width']}'d0" if port["dir"] == "in" else ""
+    return f"        .{port['name']}({value}),\n"

@@ -140,6 +140,8 @@ def generate(
 def write(generated: GeneratedCore, path: Path) -> list[Path]:
     """Write the Verilog to ``path``, and beside it the side-car (``.json``) and the instantiation template.
 
+    A core that instantiates an FPGA's cells gets their simulation models, too (``_cells.v``).
+
     Returns
     -------
     list of Path
@@ -155,6 +157,10 @@ def write(generated: GeneratedCore, path: Path) -> list[Path]:
         path.with_suffix(".json"): json.dumps(generated.sidecar(), indent=2) + "\n",
         path.with_name(f"{path.stem}_template.v"): generated.template(),
     }
+    if generated.cell_models:
+        files[path.with_name(f"{path.stem}_cells.v")] = "".join(
+            model.read_text() for model in generated.cell_models
+        )
     for target, content in files.items():
         write_atomically(target, content)
     return list(files)

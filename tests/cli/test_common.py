@@ -9,11 +9,13 @@ from tritforge.accel.errors import InputError
 from tritforge.cli.common import parse_settings, write_json
 
 
-def test_settings_are_numbers_where_they_read_as_numbers() -> None:
-    assert parse_settings(("lanes=32", "datapath=tree", "k_max=-1")) == {
+def test_settings_are_numbers_or_true_or_false_where_they_read_as_such() -> None:
+    assert parse_settings(("lanes=32", "datapath=tree", "k_max=-1", "sparse=true", "partial_sums=false")) == {
         "lanes": 32,
         "datapath": "tree",
         "k_max": -1,
+        "sparse": True,
+        "partial_sums": False,
     }
 
 

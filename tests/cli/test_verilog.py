@@ -55,12 +55,13 @@ def test_no_file_holds_an_absolute_path(written: Path) -> None:
 
 
 def simulate_bench(folder: Path) -> str:
-    """Compile the small core's bench with Verilator, run it, and return what it prints."""
+    """Compile the small core's bench with Verilator, as its header says, run it, and return what it prints."""
     environment = os.environ | verilator_environment()
     build = ["verilator", "--binary", "--timing", "-CFLAGS", "-std=gnu++20 -fcoroutines -O0"]
-    subprocess.run(
-        [*build, "small_tb.v", "small.v"], cwd=folder, env=environment, check=True, capture_output=True
-    )
+    sources = [folder / f"small{suffix}.v" for suffix in ("_tb", "", "_cells")]
+    command = [*build, *(path.name for path in sources if path.exists())]
+    assert " ".join(command[5:]) in (folder / "small_tb.v").read_text()
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     done = subprocess.run(
         [folder / "obj_dir" / "Vsmall_tb"], capture_output=True, text=True, check=True, timeout=60
     )
@@ -80,6 +81,24 @@ def test_the_bench_passes_in_a_simulator_and_fails_on_a_wrong_word(written: Path
     output = simulate_bench(folder)
     assert "word 0: expected 0badbeef, got " in output
     assert "FAIL: 1 of 6 words differ" in output
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["datapath=fused", "target=ecp5", "negation=carry", "chain_length=2"],
+        ["datapath=fused", "target=xilinx", "negation=carry", "packing=s8"],
+        ["sparse=true", "partial_sums=true", "packing=s5"],
+    ],
+    ids=lambda settings: settings[0] + settings[1],
+)
+def test_the_bench_brings_the_cells_and_ties_what_a_plain_job_does_not_use(
+    settings: list[str], tmp_path: Path
+) -> None:
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    assert run(*SMALL, *arguments, "--name", "small_core", "-o", str(tmp_path / "small.v")) == 0
+    assert (tmp_path / "small_cells.v").exists() == ("datapath=fused" in settings)
+    assert simulate_bench(tmp_path).startswith("PASS: 6 words equal after ")
 
 
 @pytest.mark.parametrize(
