@@ -92,6 +92,14 @@ def test_results_come_in_the_order_of_the_jobs(order: str, pause: float) -> None
     assert set(errors) == {0}
 
 
+def test_more_sums_than_the_queue_holds_wait_for_slow_results() -> None:
+    """Thirty entries of one job and thirty of the next, eight places, results that mostly pause."""
+    assert CONFIG.result_entries == 8
+    jobs = [(product(3, 120, 5, 1), True), (product(4, 120, 5, 1), False), (product(5, 120, 5, 1), True)]
+    words, _ = run(jobs, seed=3, pause=0.7)
+    assert words == expected(jobs)
+
+
 def test_a_sparse_job_of_several_tokens_is_refused_and_the_next_one_works() -> None:
     jobs = [(product(9, 6, 12, 1), True)]
     words, errors = run(jobs, seed=9, pause=0.0, extra={"m": 6, "k": 12, "tokens": 2, "sparse": 1})
