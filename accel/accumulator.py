@@ -80,7 +80,7 @@ class Accumulator(wiring.Component):
             # The one token's sum stays in the register.
             m.d.sync += forward.eq(~control.first)
         else:
-            m.submodules.memory = memory = Memory(shape=width, depth=config.tokens_max, init=[])
+            m.submodules.memory = memory = Memory(shape=width, depth=1 << len(control.read_token), init=[])
             write, read = memory.write_port(), memory.read_port(domain="comb")
             m.d.comb += [
                 read.addr.eq(control.read_token),

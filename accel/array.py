@@ -10,12 +10,21 @@ from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.accumulator import Accumulator, control_layout
 from tritforge.accel.beats import waiting_cycles
+from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.datapath import COPIES, Datapath, copy
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
 from tritforge.accel.fused_xilinx import XilinxFusedDot
 from tritforge.accel.sequencer import issue_layout
 from tritforge.accel.tree import DotTree
+
+
+def swap_groups(config: AcceleratorConfig) -> int:
+    """Return the number of groups of chains that have registers of their own for the start of a tile.
+
+    The rows' lanes of one activation are placed side by side, so neighbouring chains share a group, not rows.
+    """
+    return min(config.lanes // config.positions, COPIES)
 
 
 def datapath_class(config: AcceleratorConfig) -> type[Datapath]:
@@ -47,7 +56,7 @@ class TileArray(wiring.Component):
     -------
     issue : In, the token that enters in this cycle
     word : In, its activations; those of the lanes at position p come p cycles later
-    swap : In, `tile` becomes active for this token and those that follow
+    swap : In, `tile` becomes active for this token and those that follow; a bit for each group of chains, all alike
     tile : In, the assembled tile, in the order (position, row, chain); of the next tile, beat b comes b cycles
         after the swap at the earliest
     bias : In, biases of the rows, read with a row tile's first tile; not there with ``negation = "carry"``
@@ -63,7 +72,7 @@ class TileArray(wiring.Component):
             {
                 "issue": In(issue_layout(config)),
                 "word": In(config.lanes * config.act_container_bits),
-                "swap": In(1),
+                "swap": In(swap_groups(config)),
                 "tile": In(config.tile_bits),
                 "sums": Out(sums_layout(config)),
                 "sums_valid": Out(1),
@@ -134,15 +143,18 @@ class TileArray(wiring.Component):
             "write": add.valid,
         }
         for name, value in values.items():
-            m.d.comb += control[name].eq(copy(m, value, group, name))
+            here = copy(m, value, group, name)
+            # Where copies are inverted, the memory's words lie in the opposite order, which needs no inverters.
+            opposite = name.endswith("_token") and group >= COPIES // 2
+            m.d.comb += control[name].eq(~here if opposite else here)
         return control
 
     def _weights(self, m: Module) -> list[list[Value]]:
         """Return the active trits by position and row."""
         config = self.config
         bits = config.tile_bits // config.positions
-        row_bits = bits // config.rows
-        swaps: list[Value] = [self.swap] * min(config.rows, COPIES)
+        chains = config.lanes // config.positions
+        swaps: list[Value] = list(self.swap)
         trits: list[list[Value]] = []
         for position in range(config.positions):
             assembled: Value = self.tile[position * bits : (position + 1) * bits]
@@ -150,12 +162,13 @@ class TileArray(wiring.Component):
                 waiting = Signal(bits, name=f"waiting{position}_{step}", reset_less=True)
                 m.d.sync += waiting.eq(assembled)
                 assembled = waiting
-            trits.append([])
-            for row in range(config.rows):
-                active = Signal(row_bits, name=f"active{position}_{row}", reset_less=True)
-                with m.If(swaps[row % len(swaps)]):
-                    m.d.sync += active.eq(assembled.word_select(row, row_bits))
-                trits[position].append(active)
+            active = Signal(bits, name=f"active{position}", reset_less=True)
+            for index in range(bits // TRIT_BITS):
+                with m.If(swaps[index % chains * len(swaps) // chains]):
+                    m.d.sync += active.word_select(index, TRIT_BITS).eq(
+                        assembled.word_select(index, TRIT_BITS)
+                    )
+            trits.append([active.word_select(row, chains * TRIT_BITS) for row in range(config.rows)])
             if position + 1 < config.positions:
                 swaps = [copy(m, swap, group, f"swap{position + 1}") for group, swap in enumerate(swaps)]
         return trits
@@ -172,7 +185,7 @@ class TileArray(wiring.Component):
             init=[],
         )
         write, read = biases.write_port(), biases.read_port(domain="comb")
-        m.d.comb += [write.en.eq(self.swap & self.issue.first), write.data.eq(self.bias)]
+        m.d.comb += [write.en.eq(self.swap[0] & self.issue.first), write.data.eq(self.bias)]
         m.d.sync += [
             write.addr.eq(write.addr + write.en),
             read.addr.eq(read.addr + (fetch.valid & fetch.bias_end)),

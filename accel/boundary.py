@@ -1,12 +1,13 @@
 """Parts of the accelerator cut out for measurement, each with registers or ports at its edges."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.array import TileArray, make_datapath, sums_layout
+from tritforge.accel.array import TileArray, make_datapath, sums_layout, swap_groups
 from tritforge.accel.codes import TRIT_BITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.datapath import copy
 from tritforge.accel.decoders import WordDecoder
 from tritforge.accel.sequencer import issue_layout
 
@@ -48,11 +49,11 @@ class ArrayBoundary(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.array = array = TileArray(config)
-        issue, swap = Signal.like(self.issue), Signal()
-        m.d.sync += [issue.eq(self.issue), swap.eq(self.swap)]
+        issue = Signal.like(self.issue)
+        m.d.sync += issue.eq(self.issue)
         m.d.comb += [
             array.issue.eq(issue),
-            array.swap.eq(swap),
+            array.swap.eq(Cat(copy(m, self.swap, group, "swap") for group in range(len(array.swap)))),
             array.word.eq(self.word),
             self.sums.eq(array.sums),
             self.sums_valid.eq(array.sums_valid),
@@ -62,17 +63,17 @@ class ArrayBoundary(wiring.Component):
 
         port = config.weight_port_bits
         beats = -(-config.tile_bits // port)
-        # One bit goes round and says which beat comes.
+        # One bit goes round and says which beat comes; each group of chains has registers of it, as for `swap`.
         turn = Signal(beats, init=1)
         with m.If(self.load):
             m.d.sync += turn.eq(turn.rotate_left(1))
-        place = Signal(beats)
-        m.d.sync += place.eq(turn & self.load.replicate(beats))
-        shadow = Signal(config.tile_bits)
-        for index in range(beats):
-            with m.If(place[index]):
-                part = shadow[index * port : (index + 1) * port]
-                m.d.sync += part.eq(self.beat[: len(part)])
+        groups, chains = swap_groups(config), config.lanes // config.positions
+        places = [copy(m, turn & self.load.replicate(beats), group, "place") for group in range(groups)]
+        shadow = Signal(config.tile_bits, reset_less=True)
+        for index in range(config.tile_bits // TRIT_BITS):
+            beat, place = divmod(index * TRIT_BITS, port)
+            with m.If(places[index % chains * groups // chains][beat]):
+                m.d.sync += shadow.word_select(index, TRIT_BITS).eq(self.beat[place : place + TRIT_BITS])
         m.d.comb += array.tile.eq(shadow)
         return m
 

@@ -100,7 +100,7 @@ class Core(wiring.Component):
             buffer.release.eq(sequencer.release),
             array.issue.eq(sequencer.issue),
             array.word.eq(buffer.data),
-            array.swap.eq(sequencer.swap),
+            array.swap.eq(sequencer.swap.replicate(len(array.swap))),
             array.tile.eq(loader.tile.payload),
             queue.sums.eq(array.sums),
             queue.push.eq(array.sums_valid),

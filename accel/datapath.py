@@ -10,7 +10,7 @@ from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
 
 #: Registers of one value that synthesis can be made to keep apart.
-COPIES = 4
+COPIES = 8
 
 
 class VendorCells:
@@ -99,13 +99,15 @@ def register(m: Module, value: Value, name: str) -> Signal:
     return signal
 
 
-def copy(m: Module, value: Value, index: int, name: str) -> Signal:
-    """Return one of up to `COPIES` registers of a value, each to drive a part of what reads it.
+def copy(m: Module, value: Value, index: int, name: str) -> Value:
+    """Return a value through one of up to `COPIES` registers, each to drive a part of what reads it.
 
     Synthesis merges registers that are alike, and one that drives the whole array is the array's slowest net. These
-    differ in what they hold after a reset, so they are not alike; it must not matter to what reads them.
+    differ in what they hold after a reset and in polarity, so they are not alike; what reads them must not mind what
+    they hold at first.
     """
-    init = -(index & 1) & ((1 << len(value)) - 1)
-    signal = Signal(len(value), name=f"{name}_{index}", init=init, reset_less=index >= COPIES // 2)
-    m.d.sync += signal.eq(value)
-    return signal
+    inverted, variant = divmod(index, COPIES // 2)
+    init = -(variant & 1) & ((1 << len(value)) - 1)
+    signal = Signal(len(value), name=f"{name}_{index}", init=init, reset_less=variant >= COPIES // 4)
+    m.d.sync += signal.eq(~value if inverted else value)
+    return ~signal if inverted else signal

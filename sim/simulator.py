@@ -137,7 +137,9 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
                     "RESULT_BITS": config.result_port_bits,
                     "COLUMN_BEATS": config.column_phases,
                     "COLUMN_PLACES": COLUMN_PLACES,
-                    "JOB_BITS": sum(port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"),
+                    "JOB_BITS": sum(
+                        port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"
+                    ),
                 },
                 defines={
                     name: 1

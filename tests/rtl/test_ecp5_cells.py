@@ -60,7 +60,10 @@ def test_the_model_equals_that_of_yosys(table: int, tmp_path: Path) -> None:
     wrapper = f"module top({inputs}, output S0, S1, COUT); CCU2C {cell} cell({connections}); endmodule\n"
     (tmp_path / "top.v").write_text(wrapper)
     script = ""
-    for name, model in (("ours", "ours.v"), ("theirs", "-D NO_INCLUDES +/ecp5/ccu2c_sim.vh +/ecp5/common_sim.vh")):
+    for name, model in (
+        ("ours", "ours.v"),
+        ("theirs", "-D NO_INCLUDES +/ecp5/ccu2c_sim.vh +/ecp5/common_sim.vh"),
+    ):
         script += f"read_verilog {model} top.v; hierarchy -top top; proc; flatten; rename top {name}; "
         script += f"design -stash {name}; "
     script += "design -copy-from ours ours; design -copy-from theirs theirs; "

@@ -238,7 +238,7 @@ class LateTile(MutantCore):
         loader: WeightLoader = m.submodules.loader
         late, tile = Signal(), Signal(self.config.tile_bits)
         m.d.sync += [late.eq(m.submodules.sequencer.swap), tile.eq(loader.tile.payload)]
-        m.d.comb += [array.swap.eq(late), array.tile.eq(tile)]
+        m.d.comb += [array.swap.eq(late.replicate(len(array.swap))), array.tile.eq(tile)]
 
 
 class QueueOverrun(MutantCore):
