@@ -9,7 +9,7 @@ import click
 
 from tritforge.accel.codes import WORDS
 from tritforge.accel.config import DATAPATHS, AcceleratorConfig
-from tritforge.cli.common import json_option, progress, write_json
+from tritforge.cli.common import examples, json_option, progress, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,13 @@ def command() -> None:
     """Measure the generated hardware beside others, in the same tools."""
 
 
-@command.command("array")
+@command.command(
+    "array",
+    epilog=examples(
+        "tritforge bench array --quick",
+        "tritforge bench array --datapath fused --seeds 1 --json array.json",
+    ),
+)
 @click.option(
     "--datapath", "datapaths", type=click.Choice(DATAPATHS), multiple=True, help="Only this; may repeat."
 )
@@ -70,16 +76,11 @@ def array(
     json_path: Path | None,
     **size: int,
 ) -> int:
-    r"""Measure arrays, datapaths and decoders, and what they are compared with.
+    """Measure arrays, datapaths and decoders, and what they are compared with.
 
     ECP5 designs are synthesised, placed and routed out of context; those of the other families are counted after
     synthesis. A naive ternary array, an INT8 array without DSP blocks and FP16 lanes are built in the same run.
     Arrays of 64 x 8 lanes are held to their bounds.
-
-    \b
-    Examples:
-      tritforge bench array --quick
-      tritforge bench array --datapath fused --seeds 1 --json array.json
     """
     from tritforge.accel.errors import InputError
     from tritforge.rtl import array_designs, array_report

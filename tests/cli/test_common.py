@@ -7,6 +7,7 @@ import pytest
 
 from tritforge.accel.errors import InputError
 from tritforge.cli.common import parse_settings, write_json
+from tritforge.cli.main import main
 
 
 def test_settings_are_numbers_or_true_or_false_where_they_read_as_such() -> None:
@@ -43,3 +44,12 @@ def test_a_path_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path: 
     with pytest.raises(InputError, match=f"^cannot write {target}: .*; choose another path$"):
         write_json(target, {"ok": True})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", [["verilog"], ["cosim"], ["bench", "array"]])
+def test_examples_end_the_help_a_line_each(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    *_, heading, first, second = capsys.readouterr().out.rstrip().splitlines()
+    assert heading == "  Examples:"
+    assert all(line.startswith(f"    tritforge {' '.join(command)} -") for line in (first, second))
