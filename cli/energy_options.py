@@ -109,7 +109,7 @@ def scenario_from_options(options: dict[str, Any], *, context: int, model: str) 
     InputError
         A configuration, a share or a checkpoint that is wrong.
     """
-    from tritforge.accel.config import load_config
+    from tritforge.accel.presets import load_config
     from tritforge.energy.scenario import Scenario
 
     chosen = {name: options[name] for name in _HARDWARE if options[name] is not None}

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tritforge.accel.config import PRESETS, load_config
+from tritforge.accel.presets import PRESETS, load_config
 from tritforge.cli.common import examples, parse_settings
 
 
@@ -13,7 +13,8 @@ def make_stimulus(config: Any, seed: int) -> Any:
     """Return a job with ragged edges and its golden words, a `tritforge.rtl.testbench.Stimulus`."""
     import numpy as np
 
-    from tritforge.models.image import order_results, pack_activations, pack_image
+    from tritforge.models.image import pack_image
+    from tritforge.models.operands import order_results, pack_activations
     from tritforge.rtl.testbench import Stimulus
     from tritforge.sim.golden import ternary_matmul
 

@@ -22,7 +22,8 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.models.columns import pack_columns
-from tritforge.models.image import order_results, pack_activations, pack_image, unpack_results
+from tritforge.models.image import pack_image
+from tritforge.models.operands import order_results, pack_activations, unpack_results
 from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
 from tritforge.sim.simulator import TASK_VARIABLE
 from tritforge.sim.streams import Stalls

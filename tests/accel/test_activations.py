@@ -8,8 +8,9 @@ import pytest
 from driving import Product, Source, beats, simulate
 
 from tritforge.accel.activations import ActivationBuffer
-from tritforge.accel.config import PRESETS, AcceleratorConfig
-from tritforge.models.image import pack_activations
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
+from tritforge.models.operands import pack_activations
 
 TINY = PRESETS["tiny"]
 

@@ -1,23 +1,17 @@
-"""The configuration: bounds, widths, presets and TOML files."""
+"""The configuration: bounds, widths and what goes together."""
 
 import math
 import re
 from dataclasses import FrozenInstanceError, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig, load_config
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
-
-NAMES = (
-    "lanes, rows, tokens_max, k_max, m_max, act_bits, weight_port_bits, act_port_bits, result_port_bits, "
-    "datapath, packing, negation, target, chain_length, adders_per_chain, tree_arity, levels_per_register, "
-    "partial_sums, sparse, column_beats"
-)
+from tritforge.accel.presets import PRESETS
 
 
 def changed(base: AcceleratorConfig, name: str, value: int) -> AcceleratorConfig:
@@ -177,67 +171,6 @@ def test_a_job_out_of_bounds_is_named(name: str, job: tuple[int, int, int], high
     PRESETS["tiny"].check_job(256, 64, 4)
 
 
-def test_presets_are_valid_and_default_is_the_default() -> None:
-    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5"]
-    assert PRESETS["default"] == AcceleratorConfig() == load_config("default")
-    for name, config in PRESETS.items():
-        assert load_config(name) is not None
-        assert AcceleratorConfig.from_dict(config.to_dict()) == config, name
-
-
-def test_decode_takes_a_tile_a_beat() -> None:
-    """At one token a pass the array waits for no weight beat but the biases."""
-    assert PRESETS["decode"].tokens_max == PRESETS["decode"].tile_beats == 1
-
-
-def test_parameters_replace_those_of_a_preset() -> None:
-    assert load_config("tiny", {"rows": 7}) == replace(PRESETS["tiny"], rows=7)
-    with refused(f"unknown parameter 'row'; the parameters are {NAMES}"):
-        load_config("tiny", {"row": 7})
-    with refused("lanes is 10; it must be a multiple of the 4 activations of a beat"):
-        load_config("tiny", {"lanes": 10})
-
-
-def test_a_file_gives_parameters_over_a_preset(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text('preset = "tiny"\nrows = 2\nm_max = 12\n')
-    assert load_config(str(path)) == replace(PRESETS["tiny"], rows=2, m_max=12)
-    assert load_config(str(path), {"rows": 3}) == replace(PRESETS["tiny"], rows=3, m_max=12)
-    path.write_text("rows = 2\n")
-    assert load_config(str(path)) == AcceleratorConfig(rows=2)
-
-
-def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    known = "the presets are default, tiny, decode, wide, ecp5"
-    with refused(f"no preset and no readable file 'huge'; {known}"):
-        load_config("huge")
-    with refused(f"no preset and no readable file {str(tmp_path)!r}; {known}"):
-        load_config(str(tmp_path))
-    path = tmp_path / "bad.toml"
-    path.write_text("rows = \n")
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))} is not TOML: Invalid value .*line 1"):
-        load_config(str(path))
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))} is not TOML: "):
-        load_config(str(path))
-    path.write_text('preset = "huge"\n')
-    with refused(f"{path} names preset 'huge'; {known}"):
-        load_config(str(path))
-    path.write_text("lane = 2\n")
-    with refused(f"unknown parameter 'lane'; the parameters are {NAMES}"):
-        load_config(str(path))
-    path.write_text("rows = 2.5\n")
-    with refused("rows is 2.5; a whole number is needed"):
-        load_config(str(path))
-
-
-def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "bad.toml"
-    path.write_text("preset = [1]\n")
-    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide, ecp5"):
-        load_config(str(path))
-
-
 @pytest.mark.parametrize("value", [-1, 3, 32])
 def test_a_burst_that_is_no_power_of_two_is_refused(value: int) -> None:
     with refused(f"column_beats is {value}; it must be 0 or a power of two up to 16"):
@@ -265,3 +198,31 @@ def test_columns_follow_from_port_and_packing(
     got = (config.column_phases, config.column_chunk, config.column_lanes, config.column_rows)
     assert got == expected
     assert config.rows % config.column_chunk == config.column_lanes % config.column_chunk == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "target is 'generic'; datapath 'fused' needs ecp5 or xilinx"),
+        (
+            {"target": "ecp5"},
+            "negation is 'bias'; datapath 'fused' has its carry-ins free: use carry",
+        ),
+        (
+            {"target": "ecp5", "negation": "carry", "chain_length": 12},
+            "lanes is 64; it must be a multiple of the 12 lanes of a chain",
+        ),
+    ],
+)
+def test_a_fused_datapath_needs_its_cells_its_carries_and_whole_chains(
+    values: dict[str, Any], message: str
+) -> None:
+    with refused(message):
+        AcceleratorConfig(datapath="fused", **values)
+
+
+@pytest.mark.parametrize("name", ["partial_sums", "sparse"])
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_a_switch_is_true_or_false(name: str, value: Any) -> None:
+    with refused(f"{name} is {value!r}; true or false is needed"):
+        AcceleratorConfig(**{name: value})

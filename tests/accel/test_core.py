@@ -21,10 +21,12 @@ from driving import (
     words_of,
 )
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core, StreamCore
 from tritforge.accel.job import Error
-from tritforge.models.image import pack_activations, pack_image
+from tritforge.accel.presets import PRESETS
+from tritforge.models.image import pack_image
+from tritforge.models.operands import pack_activations
 
 TINY = PRESETS["tiny"]
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from driving import Sink, Source, simulate
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import Error, JobPort, index_range, job_flags, job_layout
+from tritforge.accel.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 LEGAL = [

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.accel.sequencer import Sequencer
 
 TINY = PRESETS["tiny"]

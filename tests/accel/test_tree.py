@@ -1,5 +1,7 @@
 """The structure of the adder tree: levels, registers and widths."""
 
+from typing import Any
+
 import pytest
 from amaranth.hdl import Signal
 
@@ -7,7 +9,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.tree import Term, add_terms, sum_bits
 
 
-def configured(lanes: int, **values: int) -> AcceleratorConfig:
+def configured(lanes: int, **values: Any) -> AcceleratorConfig:
     return AcceleratorConfig(lanes=lanes, act_port_bits=8, **values)
 
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from driving import Product, Sink, Source, beats, simulate, words_of
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
 from tritforge.accel.job import Error
+from tritforge.accel.presets import PRESETS
 from tritforge.models.columns import column_bytes, pack_columns
-from tritforge.models.image import order_results, pack_activations, pack_image
+from tritforge.models.image import pack_image
+from tritforge.models.operands import order_results, pack_activations
 
 CONFIG = AcceleratorConfig.from_dict(
     {"sparse": True, "column_beats": 2, "weight_port_bits": 16}, base=PRESETS["tiny"]

@@ -12,7 +12,8 @@ from reference_image import image_beats, tile_trits
 
 from tritforge.accel.beats import beat_words, striped_words, waiting_cycles
 from tritforge.accel.codes import I2_CODES, TRITS, WORDS
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.accel.weights import WeightLoader
 from tritforge.models.image import pack_image
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from mutants import LaneSign
 
-from tritforge.accel.config import PRESETS
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.cli.cosim import TOOLS, matrix_table, parse_layers, verdict
 from tritforge.cli.main import main
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from bench_entries import ACTIVATIONS, STALLS, TAILS, WEIGHTS
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import generate
 from tritforge.sim.cycles import batch_cycles, job_cycles, product_cycles
 from tritforge.sim.jobs import Job

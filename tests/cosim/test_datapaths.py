@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from bench_entries import ACTIVATIONS, STALLS, TAILS, WEIGHTS
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import generate
 from tritforge.sim.simulator import CORE_NAME, build, run
 

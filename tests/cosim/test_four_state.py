@@ -18,7 +18,8 @@ from driving import Product
 from mutants import LaneSign, StaleSum
 from stress import Phase, Streams, corner_phases, render, without_initial_values
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import GeneratedCore, generate
 
 pytestmark = pytest.mark.skipif(

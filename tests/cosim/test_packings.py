@@ -7,8 +7,9 @@ import pytest
 
 from tritforge.accel.beats import beat_words
 from tritforge.accel.codes import WORDS
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import Error
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import generate
 from tritforge.sim.simulator import CORE_NAME, build, run
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from driving import random_bench_config
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import generate
 from tritforge.sim.simulator import CORE_NAME, build, run
 

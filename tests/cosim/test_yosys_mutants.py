@@ -20,7 +20,8 @@ from driving import Product
 from formal import call
 from stress import Phase, Streams, corner_phases, render
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import generate
 from tritforge.sim.cycles import job_cycles

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.energy.accounting import ratio
 from tritforge.energy.baselines import ARITHMETICS
 from tritforge.energy.hardware import LEFT_OUT, SYMBOLS, count_hardware, hardware_energy

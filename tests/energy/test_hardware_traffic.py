@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tritforge.accel.codes import BIAS_WORD_BITS
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.presets import PRESETS
 from tritforge.energy.baselines import ARITHMETICS, weight_bits
 from tritforge.energy.hardware import activation_memory, count_hardware
 from tritforge.energy.hardware_array import Tally, count_matrix, ternary_datapath

@@ -15,8 +15,9 @@ from formal import FormalBench, prove, prove_bounded, reach
 
 from tritforge.accel.activations import ActivationBuffer
 from tritforge.accel.codes import BIAS_WORD_BITS, I2_ILLEGAL, RESULT_WORD_BITS
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import JobPort, job_layout
+from tritforge.accel.presets import PRESETS
 from tritforge.accel.results import ResultQueue, WordPacker
 from tritforge.accel.weights import WeightLoader
 

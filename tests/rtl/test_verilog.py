@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore, generate, write
 
@@ -81,7 +82,7 @@ def test_yosys_accepts_it_without_a_warning(name: str, tmp_path: Path) -> None:
 def test_fresh_processes_write_the_same_bytes(tiny: GeneratedCore, tmp_path: Path) -> None:
     """Whatever the seed of Python's hashes and the folder it runs in."""
     program = (
-        "import sys; from pathlib import Path; from tritforge.accel.config import PRESETS;"
+        "import sys; from pathlib import Path; from tritforge.accel.presets import PRESETS;"
         "from tritforge.rtl.verilog import generate, write;"
         "write(generate(PRESETS['tiny']), Path(sys.argv[1]))"
     )

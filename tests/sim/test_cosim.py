@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from mutants import LaneSign
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.library import held_out_text
 from tritforge.rtl.verilog import generate

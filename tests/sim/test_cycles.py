@@ -12,9 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tritforge.accel.codes import BITS_PER_TRIT
-from tritforge.accel.config import NEGATIONS, PRESETS, AcceleratorConfig
+from tritforge.accel.config import NEGATIONS, AcceleratorConfig
 from tritforge.accel.errors import InputError
-from tritforge.models.image import pack_activations, pack_image
+from tritforge.accel.presets import PRESETS
+from tritforge.models.image import pack_image
+from tritforge.models.operands import pack_activations
 from tritforge.sim.cycles import (
     CAUSES,
     BatchCycles,

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
 
 TINY = PRESETS["tiny"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tritforge.accel.config import PRESETS
 from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import GeneratedCore, generate
 from tritforge.sim import simulator
 from tritforge.sim.simulator import CORE_NAME, build, run

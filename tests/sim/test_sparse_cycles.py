@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sparse_unit import Environment, assert_exact, random_jobs, random_sparse_config, run_unit
 
-from tritforge.accel.config import PRESETS, AcceleratorConfig
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.presets import PRESETS
 from tritforge.sim.cycles import batch_cycles
 from tritforge.sim.jobs import Job
 from tritforge.sim.sparse_cycles import ColumnMemory, SparseCycles

@@ -16,7 +16,8 @@ from amaranth.sim import Simulator
 
 from tritforge.accel.config import NEGATIONS, PACKINGS, AcceleratorConfig
 from tritforge.accel.core import Core
-from tritforge.models.image import pack_activations, pack_image, unpack_results
+from tritforge.models.image import pack_image
+from tritforge.models.operands import pack_activations, unpack_results
 
 
 class WatchdogError(AssertionError):

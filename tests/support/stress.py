@@ -16,7 +16,8 @@ from tritforge.accel.beats import beat_words
 from tritforge.accel.codes import TRITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.job import Error
-from tritforge.models.image import order_results, pack_activations, pack_image
+from tritforge.models.image import pack_image
+from tritforge.models.operands import order_results, pack_activations
 from tritforge.rtl.verilog import GeneratedCore
 
 BENCH = Path(__file__).with_name("stress.v.in")
