@@ -12,7 +12,7 @@ from tritforge.accel.accumulator import Accumulator, control_layout
 from tritforge.accel.beats import waiting_cycles
 from tritforge.accel.codes import TRIT_BITS
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.datapath import COPIES, Datapath, copy
+from tritforge.accel.datapath import COPIES, Datapath, copies, copy
 from tritforge.accel.fused_ecp5 import Ecp5FusedDot
 from tritforge.accel.fused_xilinx import XilinxFusedDot
 from tritforge.accel.sequencer import issue_layout
@@ -24,7 +24,7 @@ def swap_groups(config: AcceleratorConfig) -> int:
 
     The rows' lanes of one activation are placed side by side, so neighbouring chains share a group, not rows.
     """
-    return min(config.lanes // config.positions, COPIES)
+    return min(config.lanes // config.positions, copies(config))
 
 
 def datapath_class(config: AcceleratorConfig) -> type[Datapath]:
@@ -101,7 +101,9 @@ class TileArray(wiring.Component):
         m.d.sync += [after.eq(before) for before, after in pairwise(stage)]
         early, fetch, add, out = stage[steps - 1 :]
         m.d.comb += self.sums_valid.eq(out.valid & out.last)
-        controls = [self._control(m, group, early, fetch, add) for group in range(min(config.rows, COPIES))]
+        controls = [
+            self._control(m, group, early, fetch, add) for group in range(min(config.rows, copies(config)))
+        ]
 
         # Taken in every cycle: what comes while no token enters is not added to any sum.
         acts = Signal(config.lanes * config.act_bits, reset_less=True)

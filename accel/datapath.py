@@ -99,6 +99,11 @@ def register(m: Module, value: Value, name: str) -> Signal:
     return signal
 
 
+def copies(config: AcceleratorConfig) -> int:
+    """Return how many registers may share the work of one: none of it on a generic target, whose tools decide."""
+    return 1 if config.target == "generic" else COPIES
+
+
 def copy(m: Module, value: Value, index: int, name: str) -> Value:
     """Return a value through one of up to `COPIES` registers, each to drive a part of what reads it.
 
