@@ -28,6 +28,8 @@ from tritforge.rtl.netlist import CarryEnds
 from tritforge.rtl.place_route import Routed
 from tritforge.rtl.synthesis import Synthesis
 
+ROOT = Path(__file__).parents[2]
+
 CONFIG = AcceleratorConfig()
 SMALL = AcceleratorConfig(lanes=8, rows=1, tokens_max=2, k_max=64, weight_port_bits=16)
 
@@ -271,3 +273,26 @@ def test_the_plot_names_every_routed_array() -> None:
     assert svg == array_report.draw(run_of())
     assert svg.count("<!-- fused, 64 x 8 -->") == 1
     assert svg.count("<!-- tree, negation by bias, 64 x 8 -->") == 1
+
+
+def test_the_page_and_the_plot_are_those_of_the_last_run_kept() -> None:
+    """Whoever changes the figures runs `tritforge bench array --sweep --docs .`, which makes them anew."""
+    run = json.loads((ROOT / array_report.HISTORY).read_text())["runs"][-1]
+    page = (ROOT / array_report.PAGE).read_text()
+    assert array_report.fill_page(page, run) == page
+    svg = (ROOT / array_report.PLOT).read_text()
+    for row in run["designs"]:
+        if row["routed"] and row["role"] in ("array", "baseline"):
+            assert f"<!-- {array_report.label(row)} -->" in svg
+
+
+def test_the_kept_run_holds_its_bounds() -> None:
+    run = json.loads((ROOT / array_report.HISTORY).read_text())["runs"][-1]
+    limits = check_limits(run["designs"])
+    assert {(limit.what.split("-")[0], limit.figure) for limit in limits} >= {
+        ("ecp5", "cells_per_lane"),
+        ("ecp5", "fmax_mhz"),
+        ("ice40", "cells_per_lane"),
+        ("xilinx", "cells_per_lane"),
+    }
+    assert [limit for limit in limits if not limit.ok] == []
