@@ -57,7 +57,7 @@ ARRAY_HEADINGS = (
     "FFs a lane",
     "Fmax (MHz)",
     "seeds",
-    "G products/s per 1,000 cells",
+    "Gop/s per 1,000 cells",
     "latency",
 )
 
