@@ -81,6 +81,11 @@ class Datapath(wiring.Component):
         nonzero, neg = self.trits.word_select(index, TRIT_BITS)
         return nonzero, neg
 
+    def masked(self, index: int) -> Value:
+        """Return a lane's bits as they are added: ``x``, ``~x`` or 0."""
+        act, (nonzero, neg) = self.act(index), self.trit(index)
+        return (act ^ neg.replicate(len(act))) & nonzero.replicate(len(act))
+
 
 def extend(value: Value, width: int) -> Value:
     """Sign-extend the bits of a value to a width.

@@ -33,9 +33,7 @@ class DotTree(Datapath):
 
     def lane(self, index: int) -> Value:
         """Return the bits that one lane passes: ``x``, ``~x`` or 0."""
-        act = self.act(index)
-        nonzero, neg = self.trit(index)
-        return (act ^ neg.replicate(len(act))) & nonzero.replicate(len(act))
+        return self.masked(index)
 
     def owed(self, index: int) -> Value:
         """Return the +1 that one lane lacks."""
@@ -54,7 +52,7 @@ class DotTree(Datapath):
             joined = []
             for index, start in enumerate(range(0, len(terms), config.tree_arity)):
                 term = self._join(terms[start : start + config.tree_arity], level, index)
-                joined.append(_registered(m, term, f"level{level}_{index}") if ends_stage else term)
+                joined.append(registered(m, term, f"level{level}_{index}") if ends_stage else term)
             terms = joined
         m.d.comb += [self.sum.eq(terms[0].bits.as_signed()), self.carry.eq(terms[0].owed)]
         return m
@@ -84,6 +82,7 @@ def add_terms(terms: Sequence[Term], width: int, negation: str) -> Value:
     return sum((*operands[1:], *owed), operands[0])[:width]
 
 
-def _registered(m: Module, term: Term, name: str) -> Term:
+def registered(m: Module, term: Term, name: str) -> Term:
+    """Return a sum in a register."""
     owed = term.owed if isinstance(term.owed, Const) else register(m, term.owed, f"{name}_owed")
     return Term(bits=register(m, term.bits, name), owed=owed, lanes=term.lanes)
