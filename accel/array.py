@@ -165,12 +165,11 @@ class TileArray(wiring.Component):
                 m.d.sync += waiting.eq(assembled)
                 assembled = waiting
             active = Signal(bits, name=f"active{position}", reset_less=True)
-            for group, swap in enumerate(swaps):
-                first, end = (-(-edge * chains // len(swaps)) for edge in (group, group + 1))
-                with m.If(swap):
-                    for row in range(config.rows):
-                        part = slice((row * chains + first) * TRIT_BITS, (row * chains + end) * TRIT_BITS)
-                        m.d.sync += active[part].eq(assembled[part])
+            for index in range(bits // TRIT_BITS):
+                with m.If(swaps[index % chains * len(swaps) // chains]):
+                    m.d.sync += active.word_select(index, TRIT_BITS).eq(
+                        assembled.word_select(index, TRIT_BITS)
+                    )
             trits.append([active.word_select(row, chains * TRIT_BITS) for row in range(config.rows)])
             if position + 1 < config.positions:
                 swaps = [copy(m, swap, group, f"swap{position + 1}") for group, swap in enumerate(swaps)]
