@@ -24,6 +24,7 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 from tritforge.models.base3 import bytes_per_row, pack, unpack
 from tritforge.models.config import DecoderConfig
+from tritforge.models.lazy import LazyMapping
 from tritforge.models.ternary import TernaryMatrix, quantise_weights
 
 FORMAT_VERSION = 1
@@ -41,23 +42,32 @@ def matrix_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
 
 
 def tensor_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the float32 tensors: embedding and gains of the norms."""
+    """Names and shapes of the float32 tensors: embedding, LM head where it is not tied, gains of the norms."""
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (config.vocab_size, config.hidden_size),
         "model.norm.weight": (config.hidden_size,),
     }
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, config.hidden_size)
     for layer in range(config.num_hidden_layers):
         prefix = f"model.layers.{layer}"
         shapes[f"{prefix}.input_layernorm.weight"] = (config.hidden_size,)
         shapes[f"{prefix}.post_attention_layernorm.weight"] = (config.hidden_size,)
-        shapes[f"{prefix}.self_attn.attn_sub_norm.weight"] = (config.hidden_size,)
-        shapes[f"{prefix}.mlp.ffn_sub_norm.weight"] = (config.intermediate_size,)
+        if config.sub_norms:
+            shapes[f"{prefix}.self_attn.attn_sub_norm.weight"] = (config.attention_width,)
+            shapes[f"{prefix}.mlp.ffn_sub_norm.weight"] = (config.intermediate_size,)
+        if config.linear_norms:
+            for name, (_, inputs) in config.matrices.items():
+                shapes[f"{prefix}.{name}.rms_norm.weight"] = (inputs,)
     return shapes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A ternary decoder, complete and of the shapes that its configuration says.
+    """A ternary decoder to run, complete and of the shapes that its configuration says.
+
+    Its content is checked at once, but for that of a `LazyMapping`, which is checked as it is read
+    (`tritforge.models.reader.CheckpointReader.checkpoint`).
 
     Attributes
     ----------
@@ -81,12 +91,20 @@ class Checkpoint:
     def __post_init__(self) -> None:
         shapes = matrix_shapes(self.config)
         _same_names(self.matrices, shapes, "matrix")
+        _same_names(self.tensors, tensor_shapes(self.config), "tensor")
+        if not isinstance(self.matrices, LazyMapping):
+            self._check()
+            object.__setattr__(self, "matrices", MappingProxyType(dict(self.matrices)))
+            object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+
+    def _check(self) -> None:
+        """Check every matrix and tensor."""
+        shapes = matrix_shapes(self.config)
         for name, shape in shapes.items():
             matrix = self.matrices[name]
             if (matrix.m, matrix.k) != shape:
                 raise InputError(f"{name} has shape {(matrix.m, matrix.k)}; the configuration says {shape}")
         expected = tensor_shapes(self.config)
-        _same_names(self.tensors, expected, "tensor")
         for name, wanted in expected.items():
             tensor = self.tensors[name]
             if tensor.dtype != np.float32 or tensor.shape != wanted:
@@ -95,8 +113,6 @@ class Checkpoint:
                 )
             if not np.isfinite(tensor).all():
                 raise InputError(f"{name} holds {tensor[~np.isfinite(tensor)][0]}; finite values are needed")
-        object.__setattr__(self, "matrices", MappingProxyType(dict(self.matrices)))
-        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
 
     def matrices_of_layer(self, layer: int) -> dict[str, TernaryMatrix]:
         """Ternary matrices of one layer in the order they are used in, by their full names.

@@ -1,4 +1,4 @@
-"""Ternary matrices: absmean quantisation of float weights to codes -1, 0, +1 and one scale."""
+"""Ternary matrices: codes -1, 0, +1 and their scales, and absmean quantisation of float weights."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,38 @@ from tritforge.accel.errors import InputError
 SMALLEST_MEAN = np.float32(1e-5)
 
 
+#: What a scale does to the exact sums: they are divided by s_w, or multiplied with 1 / s_w, which a file may store.
+SCALE_KINDS = ("divisor", "multiplier")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TernaryMatrix:
-    """Weights of a ternary layer: ``W`` is about ``codes / scale``.
+    """Weights of a ternary layer: ``W`` is about ``codes / scale``, or ``codes * scale`` by `scale_kind`.
+
+    Checkpoints hold one of the two, and the reciprocal of a float32 is another number after rounding: a scale is kept
+    as it was stored, with what it is.
 
     Attributes
     ----------
     codes : ndarray of int8, shape (M, K)
         -1, 0 or +1; kept as a read-only copy.
-    scale : float32
-        The factor s_w that float weights are multiplied with before rounding.
+    scale : float32, or ndarray of float32, shape (R, C)
+        Of the whole matrix, or of R x C blocks of equal size, M / R rows by K / C columns each. A grid of equal
+        scales becomes the one scale that it means.
+    scale_kind
+        One of `SCALE_KINDS`: ``divisor``, the factor s_w that float weights are multiplied with before rounding, or
+        ``multiplier``, the mean magnitude.
 
     Raises
     ------
     InputError
-        Codes of another type or shape or with another value; a scale that is not positive and finite.
+        Codes of another type or shape or with another value; a scale that is not positive and finite, or a grid that
+        does not divide the matrix.
     """
 
     codes: npt.NDArray[np.int8]
-    scale: np.float32
+    scale: np.float32 | npt.NDArray[np.float32]
+    scale_kind: str = "divisor"
 
     def __post_init__(self) -> None:
         if self.codes.dtype != np.int8 or self.codes.ndim != 2 or 0 in self.codes.shape:
@@ -37,14 +50,15 @@ class TernaryMatrix:
                 f"codes are {self.codes.dtype} of shape {self.codes.shape}; "
                 "int8 of two axes is needed, neither of them empty"
             )
-        wrong = np.argwhere(np.abs(self.codes.astype(np.int16)) > 1)
-        if wrong.size:
-            row, column = map(int, wrong[0])
+        # As unsigned bytes, -1, 0 and 1 are 255, 0 and 1: one more makes them the three smallest.
+        if (self.codes.view(np.uint8) + np.uint8(1)).max() > 2:
+            row, column = map(int, np.argwhere((self.codes < -1) | (self.codes > 1))[0])
             raise InputError(
                 f"the code at row {row}, column {column} is {self.codes[row, column]}; -1, 0 or 1 is needed"
             )
-        if not isinstance(self.scale, np.float32) or not 0 < self.scale < np.inf:
-            raise InputError(f"the scale is {self.scale!r}; a positive, finite float32 is needed")
+        if self.scale_kind not in SCALE_KINDS:
+            raise InputError(f"scale_kind is {self.scale_kind!r}; one of {', '.join(SCALE_KINDS)} is needed")
+        object.__setattr__(self, "scale", _checked_scale(self.scale, self.codes.shape))
         codes = np.array(self.codes, order="C")
         codes.setflags(write=False)
         object.__setattr__(self, "codes", codes)
@@ -60,10 +74,44 @@ class TernaryMatrix:
         return int(self.codes.shape[1])
 
     @property
+    def scale_grid(self) -> npt.NDArray[np.float32]:
+        """Scales by block, shape (R, C); (1, 1) for a matrix with one scale."""
+        return np.atleast_2d(np.asarray(self.scale, dtype=np.float32))
+
+    @property
     def shares(self) -> tuple[float, float, float]:
         """Shares of -1, 0 and +1 among the codes."""
         counts = [int(np.count_nonzero(self.codes == trit)) for trit in (-1, 0, 1)]
         return counts[0] / self.codes.size, counts[1] / self.codes.size, counts[2] / self.codes.size
+
+
+def _checked_scale(
+    scale: np.float32 | npt.NDArray[np.float32], shape: tuple[int, ...]
+) -> np.float32 | npt.NDArray[np.float32]:
+    """Return one scale, or a read-only grid of scales that differ."""
+    if isinstance(scale, np.float32):
+        if not 0 < scale < np.inf:
+            raise InputError(f"the scale is {scale!r}; a positive, finite float32 is needed")
+        return scale
+    if not isinstance(scale, np.ndarray):
+        raise InputError(f"the scale is {scale!r}; a positive, finite float32 is needed")
+    if scale.dtype != np.float32 or scale.ndim != 2 or 0 in scale.shape:
+        raise InputError(
+            f"the scales are {scale.dtype} of shape {scale.shape}; float32 of two axes is needed, neither empty"
+        )
+    if shape[0] % scale.shape[0] or shape[1] % scale.shape[1]:
+        raise InputError(f"a grid of {scale.shape} scales does not divide a matrix of shape {shape}")
+    wrong = np.argwhere(~((scale > 0) & (scale < np.inf)))
+    if wrong.size:
+        row, column = map(int, wrong[0])
+        raise InputError(
+            f"the scale at ({row}, {column}) is {scale[row, column]!r}; a positive, finite float32 is needed"
+        )
+    if (scale == scale[0, 0]).all():
+        return np.float32(scale[0, 0])
+    kept = np.array(scale, order="C")
+    kept.setflags(write=False)
+    return kept
 
 
 def weight_scale(weights: npt.NDArray[np.float32]) -> np.float32:
