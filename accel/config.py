@@ -343,6 +343,11 @@ class AcceleratorConfig:
         """Tiles along K inputs."""
         return _ceil_div(k, self.lanes)
 
+    def k_slices(self, k: int) -> list[slice]:
+        """Cut K inputs into what fits the buffer; more than one slice takes `partial_sums`."""
+        length = self.k_max if self.partial_sums else max(k, 1)
+        return [slice(start, min(start + length, k)) for start in range(0, max(k, 1), length)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters by name."""
         return asdict(self)

@@ -146,6 +146,30 @@ class CheckpointReader(ABC):
         """Read rows that exist of a tensor that exists."""
 
 
+class MemoryReader(CheckpointReader):
+    """A checkpoint that is in memory, such as one that a program has just made.
+
+    Parameters
+    ----------
+    checkpoint
+        What is read.
+    path
+        What messages call it.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, path: str | Path = "memory") -> None:
+        self.path = Path(path)
+        self.config = checkpoint.config
+        self.format = "in memory"
+        self._checkpoint = checkpoint
+
+    def _matrix(self, name: str) -> TernaryMatrix:
+        return self._checkpoint.matrices[name]
+
+    def _rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+        return self._checkpoint.tensors[name][start:stop]
+
+
 def summary(reader: CheckpointReader) -> dict[str, Any]:
     """Return what identifies a checkpoint, fit for JSON: path, format, configuration and notes."""
     return {

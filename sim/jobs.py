@@ -45,9 +45,8 @@ class Job:
 
 
 def k_slices(config: AcceleratorConfig, k: int) -> list[slice]:
-    """Cut K inputs into what fits the buffer; more than one slice takes `partial_sums`."""
-    length = config.k_max if config.partial_sums else max(k, 1)
-    return [slice(start, min(start + length, k)) for start in range(0, max(k, 1), length)]
+    """Cut K inputs into what fits the buffer; see `AcceleratorConfig.k_slices`."""
+    return config.k_slices(k)
 
 
 def token_slices(config: AcceleratorConfig, tokens: int) -> list[slice]:
