@@ -1,9 +1,11 @@
-"""The BitNet b1.58 decoder in NumPy, its ternary products replaceable by those of the hardware.
+"""The ternary decoder in NumPy, its ternary products replaceable by those of the hardware.
 
-Everything but the ternary product is float32, as the reference in Hugging Face's ``transformers`` has it.
+Everything but the ternary product is float32, as the references in Hugging Face's ``transformers`` have it:
+``bitnet`` (sub-norms, squared ReLU), and ``llama`` with ternary matrices.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy.typing as npt
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.sim.attention import Floats, LayerCache, attend, rotary_tables, rotate
-from tritforge.sim.golden import PreparedMatrix, dequantise, quantise_activations
+from tritforge.sim.golden import PreparedMatrix, bit_linear
 
 
 class TernaryProduct(Protocol):
@@ -57,6 +59,22 @@ def rms_norm(x: Floats, gain: Floats, eps: float) -> Floats:
     return gain * scaled
 
 
+def squared_relu(x: Floats) -> Floats:
+    """``max(x, 0)**2``."""
+    return np.square(np.maximum(x, np.float32(0)))
+
+
+def silu(x: Floats) -> Floats:
+    """``x / (1 + exp(-x))``."""
+    with np.errstate(over="ignore"):  # exp(-x) is infinite, and the quotient the 0 that it ought to be
+        exponentials: Floats = np.exp(-x)
+    return x / (np.float32(1) + exponentials)
+
+
+#: By `tritforge.models.config.ACTIVATIONS`.
+_ACTIVATIONS = {"relu2": squared_relu, "silu": silu}
+
+
 class Decoder:
     """A decoder that runs text: ``embed``, then ``layer`` for each layer, then ``logits``; or ``forward``.
 
@@ -77,7 +95,7 @@ class Decoder:
         self.matmul: TernaryProduct = GoldenProduct(checkpoint) if matmul is None else matmul
         self._tensors: Mapping[str, Floats] = checkpoint.tensors
         self._cosines, self._sines = rotary_tables(self.config)
-        self._embedding = self._tensors["model.embed_tokens.weight"]
+        self._activation = _ACTIVATIONS[self.config.hidden_act]
 
     def new_cache(self) -> list[LayerCache]:
         """Return an empty cache for each layer."""
@@ -102,13 +120,14 @@ class Decoder:
         if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
             wrong = tokens[(tokens < 0) | (tokens >= self.config.vocab_size)][0]
             raise InputError(f"token {wrong} is outside 0 to {self.config.vocab_size - 1}")
-        return self._embedding[tokens]
+        return self._tensors["model.embed_tokens.weight"][tokens]
 
     def linear(self, name: str, x: Floats) -> Floats:
         """Run one BitLinear: x of shape (..., K) to (..., M), ``name`` as in the checkpoint."""
-        codes, s_x = quantise_activations(x)
-        sums = self.matmul(name, codes.reshape(-1, codes.shape[-1]))
-        return dequantise(sums.reshape(*x.shape[:-1], -1), self.checkpoint.matrices[name].scale, s_x)
+        if self.config.linear_norms:
+            x = rms_norm(x, self._tensors[f"{name}.rms_norm.weight"], self.config.linear_norm_eps)
+        y = bit_linear(x.reshape(-1, x.shape[-1]), self.checkpoint.matrices[name], partial(self.matmul, name))
+        return y.reshape(*x.shape[:-1], -1)
 
     def layer(self, index: int, hidden: Floats, cache: LayerCache | None = None) -> Floats:
         """Run one decoder layer.
@@ -139,8 +158,9 @@ class Decoder:
         return hidden + self._mlp(prefix, self._norm(f"{prefix}.post_attention_layernorm", hidden))
 
     def logits(self, hidden: Floats) -> Floats:
-        """Apply the final norm and multiply with the embedding: shape (..., T, vocab_size)."""
-        return self._norm("model.norm", hidden) @ self._embedding.T
+        """Apply the final norm and the LM head, which may be the embedding: shape (..., T, vocab_size)."""
+        head = "model.embed_tokens" if self.config.tie_word_embeddings else "lm_head"
+        return self._norm("model.norm", hidden) @ self._tensors[f"{head}.weight"].T
 
     def forward(self, tokens: npt.NDArray[np.int64], cache: list[LayerCache] | None = None) -> Floats:
         """Run tokens through the whole model.
@@ -184,12 +204,14 @@ class Decoder:
         values = heads("v_proj")
         if cache is not None:
             keys, values = cache.extend(keys, values)
-        mixed = np.swapaxes(attend(queries, keys, values), -2, -3).reshape(x.shape)
-        return self.linear(
-            f"{prefix}.self_attn.o_proj", self._norm(f"{prefix}.self_attn.attn_sub_norm", mixed)
-        )
+        mixed = np.swapaxes(attend(queries, keys, values), -2, -3).reshape(*x.shape[:-1], -1)
+        if self.config.sub_norms:
+            mixed = self._norm(f"{prefix}.self_attn.attn_sub_norm", mixed)
+        return self.linear(f"{prefix}.self_attn.o_proj", mixed)
 
     def _mlp(self, prefix: str, x: Floats) -> Floats:
-        gate = np.square(np.maximum(self.linear(f"{prefix}.mlp.gate_proj", x), np.float32(0)))
+        gate = self._activation(self.linear(f"{prefix}.mlp.gate_proj", x))
         product = gate * self.linear(f"{prefix}.mlp.up_proj", x)
-        return self.linear(f"{prefix}.mlp.down_proj", self._norm(f"{prefix}.mlp.ffn_sub_norm", product))
+        if self.config.sub_norms:
+            product = self._norm(f"{prefix}.mlp.ffn_sub_norm", product)
+        return self.linear(f"{prefix}.mlp.down_proj", product)

@@ -4,15 +4,19 @@
     Xq  = clip(rint(x * s_x), -128, 127)       ties to even
     A   = Xq @ Wq.T                            exact integers: the line that the hardware computes
     Y   = A / (s_w * s_x)                      float32, the product first, then one division
+    Y   = (A / s_x) * (1 / s_w)                where the file holds 1 / s_w instead, as Hugging Face's AutoBitLinear
 
 `127 / absmax` differs from `(1 / absmax) * 127` in the last bit; the latter is what PyTorch evaluates for
 ``127 / tensor``, hence what published models were trained with.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
+from tritforge.models.row_packing import RowSource, as_rows
 from tritforge.models.ternary import TernaryMatrix
 
 #: Smallest peak that an activation scale is made from, so that an all-zero token has a finite one.
@@ -23,6 +27,12 @@ CODE_BOUND = 128
 FLOAT32_EXACT_K = 2**24 // CODE_BOUND
 #: The result is int32.
 LARGEST_K = (2**31 - 1) // CODE_BOUND
+
+# Weights of a block for many and for few tokens: 2 MiB and 512 KiB of float32.
+_MANY_TOKENS = 16
+_LARGE_BLOCK = 1 << 19
+_SMALL_BLOCK = 1 << 17
+_UNCOPIED_PRODUCTS = 10**6
 
 
 def quantise_activations(
@@ -58,8 +68,10 @@ def quantise_activations(
     return codes, s_x
 
 
-class PreparedMatrix:
-    """Weight codes in the floating-point form that the exact integer product multiplies with.
+def ternary_matmul(
+    codes_x: npt.NDArray[np.int8], weights: npt.NDArray[np.int8] | RowSource
+) -> npt.NDArray[np.int32]:
+    """Exact integer product ``codes_x @ codes_w.T`` of weights that stay as they are.
 
     The product runs on the floating-point BLAS, since NumPy has no fast one for integers, and is exact: codes
     are integers of magnitude 128 at most and trits of 1 at most, so whatever the order of its additions, and
@@ -68,27 +80,69 @@ class PreparedMatrix:
     A matrix unit that works in bfloat16 with float32 sums changes nothing: bfloat16 holds -128 to 128
     exactly.
 
+    Weights become floating-point numbers some rows at a time, in a block that stays in a processor's cache. Beside
+    the result, a call takes the memory of the activations in floating point, at most 2 MiB for the block (or one row,
+    if that is more) and the floating-point sums of its rows. `PreparedMatrix` keeps the numbers instead.
+
     Parameters
     ----------
-    codes : ndarray of int8, shape (M, K)
-        -1, 0 or +1.
+    codes_x : ndarray of int8, shape (T, K)
+        Activation codes, -128 to 127.
+    weights : ndarray of int8, shape (M, K), or a source of rows
+        -1, 0 or +1 (not checked in an array); or weights as a checkpoint packs them, see
+        `tritforge.models.row_packing`.
+
+    Returns
+    -------
+    ndarray of int32, shape (T, M)
 
     Raises
     ------
     InputError
-        K over 16777215, where sums could leave int32.
+        Activations of another type or length, K over 16777215, where sums could leave int32, or packed weights that
+        hold what is no trit.
+    """
+    source = as_rows(weights)
+    dtype = _sum_type(source.k)
+    _check_activations(codes_x, source.k)
+    step = max(1, min(source.m, _block_numbers(len(codes_x)) // max(1, source.width)))
+    x = np.zeros((len(codes_x), source.width), dtype=dtype)
+    x[:, : source.k] = codes_x
+    block = np.empty((step, source.width), dtype=dtype)
+    sums = np.empty((len(codes_x), source.m), dtype=np.int32)
+    for first in range(0, source.m, step):
+        rows = block[: source.m - first]
+        source.fill(first, rows)
+        sums[:, first : first + step] = (rows @ x.T).T
+    return sums
+
+
+class PreparedMatrix:
+    """Weights kept in floating point: four bytes each (eight for K over 131072), and no conversion in a product.
+
+    It pays for a matrix that is multiplied with few tokens again and again; `ternary_matmul` tells why the product is
+    exact, and keeps nothing.
+
+    Parameters
+    ----------
+    weights : ndarray of int8, shape (M, K), or a source of rows
+        As of `ternary_matmul`.
+
+    Raises
+    ------
+    InputError
+        K over 16777215, where sums could leave int32, or packed weights that hold what is no trit.
     """
 
-    def __init__(self, codes: npt.NDArray[np.int8]) -> None:
-        self.m, self.k = codes.shape
-        if self.k > LARGEST_K:
-            raise InputError(f"K is {self.k}; sums fit 32 bits up to K = {LARGEST_K}")
-        self._transposed: npt.NDArray[np.float32 | np.float64] = np.ascontiguousarray(
-            codes.T, dtype=np.float32 if self.k <= FLOAT32_EXACT_K else np.float64
-        )
+    def __init__(self, weights: npt.NDArray[np.int8] | RowSource) -> None:
+        source = as_rows(weights)
+        self.m, self.k = source.m, source.k
+        numbers = np.empty((source.m, source.width), dtype=_sum_type(source.k))
+        source.fill(0, numbers)
+        self._weights = numbers[:, : self.k]
 
     def product(self, codes_x: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-        """Exact ``codes_x @ codes.T``.
+        """Exact ``codes_x @ codes_w.T``.
 
         Parameters
         ----------
@@ -104,54 +158,74 @@ class PreparedMatrix:
         InputError
             Activations of another type or length.
         """
-        if codes_x.dtype != np.int8 or codes_x.ndim != 2 or codes_x.shape[1] != self.k:
-            raise InputError(
-                f"activation codes are {codes_x.dtype} of shape {codes_x.shape}; "
-                f"int8 of shape (tokens, {self.k}) is needed"
-            )
-        sums: npt.NDArray[np.float32 | np.float64] = codes_x.astype(self._transposed.dtype) @ self._transposed
+        _check_activations(codes_x, self.k)
+        sums: npt.NDArray[np.float32 | np.float64] = codes_x.astype(self._weights.dtype) @ self._weights.T
         return sums.astype(np.int32)
 
 
-def ternary_matmul(codes_x: npt.NDArray[np.int8], codes_w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-    """Exact integer product ``codes_x @ codes_w.T``; see `PreparedMatrix` for why it is exact.
+def _sum_type(k: int) -> type[np.float32 | np.float64]:
+    """Return the type whose sums of K products are exact."""
+    if k > LARGEST_K:
+        raise InputError(f"K is {k}; sums fit 32 bits up to K = {LARGEST_K}")
+    return np.float32 if k <= FLOAT32_EXACT_K else np.float64
 
-    Parameters
-    ----------
-    codes_x : ndarray of int8, shape (T, K)
-        Activation codes, -128 to 127.
-    codes_w : ndarray of int8, shape (M, K)
-        -1, 0 or +1.
 
-    Returns
-    -------
-    ndarray of int32, shape (T, M)
+def _check_activations(codes_x: npt.NDArray[np.int8], k: int) -> None:
+    if codes_x.dtype != np.int8 or codes_x.ndim != 2 or codes_x.shape[1] != k:
+        raise InputError(
+            f"activation codes are {codes_x.dtype} of shape {codes_x.shape}; int8 of shape (tokens, {k}) is needed"
+        )
+
+
+def _block_numbers(tokens: int) -> int:
+    """Return how many weights are converted at a time; as measured, see ``benchmarks/bench_host.py``.
+
+    OpenBLAS multiplies without copying its operands first where rows x tokens x K is at most 10**6; for few tokens
+    that copy is most of the work.
     """
-    return PreparedMatrix(codes_w).product(codes_x)
+    if tokens >= _MANY_TOKENS:
+        return _LARGE_BLOCK
+    return min(_SMALL_BLOCK, _UNCOPIED_PRODUCTS // max(1, tokens))
 
 
 def dequantise(
-    accumulators: npt.NDArray[np.int32], s_w: np.float32, s_x: npt.NDArray[np.float32]
+    accumulators: npt.NDArray[np.int32],
+    s_w: np.float32 | npt.NDArray[np.float32],
+    s_x: npt.NDArray[np.float32],
+    scale_kind: str = "divisor",
 ) -> npt.NDArray[np.float32]:
-    """Turn exact sums into activations: ``A / (s_w * s_x)``.
+    """Turn exact sums into activations: ``A / (s_w * s_x)``, or ``(A / s_x) * s_w`` for a multiplier.
 
     Parameters
     ----------
     accumulators : ndarray of int32, shape (..., M)
         Exact sums.
-    s_w, s_x : float32, and ndarray of float32 of shape (..., 1)
-        Scales of the matrix and of each token.
+    s_w : float32, or ndarray of float32 of shape (M,)
+        Scale of the matrix, or of each of its rows.
+    s_x : ndarray of float32, shape (..., 1)
+        Scale of each token.
+    scale_kind
+        Of `tritforge.models.ternary.SCALE_KINDS`.
 
     Returns
     -------
     ndarray of float32, shape (..., M)
     """
-    result: npt.NDArray[np.float32] = accumulators.astype(np.float32) / (s_w * s_x)
+    sums = accumulators.astype(np.float32)
+    result: npt.NDArray[np.float32] = sums / (s_w * s_x) if scale_kind == "divisor" else sums / s_x * s_w
     return result
 
 
-def bit_linear(x: npt.NDArray[np.float32], matrix: TernaryMatrix) -> npt.NDArray[np.float32]:
+def bit_linear(
+    x: npt.NDArray[np.float32],
+    matrix: TernaryMatrix,
+    matmul: Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int32]] | None = None,
+) -> npt.NDArray[np.float32]:
     """BitLinear without bias: quantise, multiply exactly, dequantise.
+
+    A matrix whose scales differ along its inputs needs the sums of each block of columns apart: each token then
+    enters the product once for each of them, with zeros elsewhere. On the accelerator such copies share one pass over
+    the weights as tokens do.
 
     Parameters
     ----------
@@ -159,10 +233,25 @@ def bit_linear(x: npt.NDArray[np.float32], matrix: TernaryMatrix) -> npt.NDArray
         Activations.
     matrix
         Ternary weights of shape (M, K).
+    matmul
+        Computes ``codes_x @ matrix.codes.T``; the golden model unless given.
 
     Returns
     -------
     ndarray of float32, shape (T, M)
     """
     codes, s_x = quantise_activations(x)
-    return dequantise(ternary_matmul(codes, matrix.codes), matrix.scale, s_x)
+    multiply = (lambda codes_x: ternary_matmul(codes_x, matrix.codes)) if matmul is None else matmul
+    grid = matrix.scale_grid
+    scales = np.repeat(grid, matrix.m // len(grid), axis=0) if len(grid) > 1 else grid
+    blocks = grid.shape[1]
+    if blocks == 1:
+        return dequantise(multiply(codes), scales[:, 0], s_x, matrix.scale_kind)
+    spread = np.zeros((len(codes), blocks, blocks, matrix.k // blocks), dtype=np.int8)
+    for block in range(blocks):
+        spread[:, block, block] = codes.reshape(len(codes), blocks, -1)[:, block]
+    sums = multiply(spread.reshape(-1, matrix.k)).reshape(len(codes), blocks, matrix.m)
+    return sum(
+        (dequantise(sums[:, block], scales[:, block], s_x, matrix.scale_kind) for block in range(1, blocks)),
+        start=dequantise(sums[:, 0], scales[:, 0], s_x, matrix.scale_kind),
+    )

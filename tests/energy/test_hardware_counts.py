@@ -177,15 +177,16 @@ def instrumented(monkeypatch: pytest.MonkeyPatch) -> Decoder:
     checkpoint = _checkpoint(random)
     # Made before NumPy is replaced: the rotary tables are computed once, not for a token.
     made = Decoder(checkpoint, TiledProduct(checkpoint))
-    made._embedding = made._embedding.view(Counted)
+    table = "model.embed_tokens.weight"
+    made._tensors = {**checkpoint.tensors, table: checkpoint.tensors[table].view(Counted)}
     MACHINE.done.clear()
     for module in (decoder, attention, golden):
         monkeypatch.setattr(module, "np", CountingNumPy("numpy"))
     monkeypatch.setattr(decoder, "rms_norm", within("norms", decoder.rms_norm))
     monkeypatch.setattr(decoder, "rotate", within("rope", attention.rotate))
     monkeypatch.setattr(decoder, "attend", within("attention", attention.attend))
-    monkeypatch.setattr(decoder, "quantise_activations", within("quantisation", golden.quantise_activations))
-    monkeypatch.setattr(decoder, "dequantise", within("dequantisation", golden.dequantise))
+    monkeypatch.setattr(golden, "quantise_activations", within("quantisation", golden.quantise_activations))
+    monkeypatch.setattr(golden, "dequantise", within("dequantisation", golden.dequantise))
     monkeypatch.setattr(Decoder, "_mlp", within("activation", Decoder._mlp))
     monkeypatch.setattr(Decoder, "logits", within("lm_head", Decoder.logits))
     monkeypatch.setattr(Decoder, "layer", within("residuals", Decoder.layer))
