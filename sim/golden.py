@@ -28,9 +28,9 @@ FLOAT32_EXACT_K = 2**24 // CODE_BOUND
 #: The result is int32.
 LARGEST_K = (2**31 - 1) // CODE_BOUND
 
-# Weights of a block for many and for few tokens: 2 MiB and 512 KiB of float32.
+# Weights of a block for many and for few tokens: 4 MiB and 512 KiB of float32.
 _MANY_TOKENS = 16
-_LARGE_BLOCK = 1 << 19
+_LARGE_BLOCK = 1 << 20
 _SMALL_BLOCK = 1 << 17
 _UNCOPIED_PRODUCTS = 10**6
 
@@ -81,7 +81,7 @@ def ternary_matmul(
     exactly.
 
     Weights become floating-point numbers some rows at a time, in a block that stays in a processor's cache. Beside
-    the result, a call takes the memory of the activations in floating point, at most 2 MiB for the block (or one row,
+    the result, a call takes the memory of the activations in floating point, at most 4 MiB for the block (or one row,
     if that is more) and the floating-point sums of its rows. `PreparedMatrix` keeps the numbers instead.
 
     Parameters
@@ -109,11 +109,12 @@ def ternary_matmul(
     x = np.zeros((len(codes_x), source.width), dtype=dtype)
     x[:, : source.k] = codes_x
     block = np.empty((step, source.width), dtype=dtype)
+    partial = np.empty((step, len(codes_x)), dtype=dtype)
     sums = np.empty((len(codes_x), source.m), dtype=np.int32)
     for first in range(0, source.m, step):
         rows = block[: source.m - first]
         source.fill(first, rows)
-        sums[:, first : first + step] = (rows @ x.T).T
+        sums[:, first : first + step] = np.matmul(rows, x.T, out=partial[: len(rows)]).T
     return sums
 
 
