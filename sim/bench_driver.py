@@ -9,6 +9,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import iscoroutinefunction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,12 @@ from tritforge.models.columns import pack_columns
 from tritforge.models.image import pack_image
 from tritforge.models.operands import order_results, pack_activations, unpack_results
 from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
+from tritforge.sim.rtl_protocol import ProductRun
 from tritforge.sim.simulator import TASK_VARIABLE
 from tritforge.sim.streams import Stalls
+
+#: Largest number of cycles that the bench's watchdog can be given.
+LARGEST_LIMIT = (1 << 32) - 1
 
 
 def slice_name(name: str, index: int) -> str:
@@ -110,33 +116,11 @@ class BatchRun:
         return max(self.ends, default=self.starts[-1]) - self.starts[0] + 1 if self.starts else 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProductRun:
-    """One product on the hardware.
-
-    Attributes
-    ----------
-    words : ndarray of int32, or None
-        ``Y[T, M]``; None when the watchdog ended the run or words were missing.
-    words_received
-        Result words that came.
-    cycles
-        From the first job taken to the last result beat, both counted; K over the bound takes several such spans.
-    timed_out
-        The watchdog ended the run.
-    error
-        The core's `error` output, 0 when it reported nothing.
-    """
-
-    words: npt.NDArray[np.int32] | None
-    words_received: int
-    cycles: int
-    timed_out: bool
-    error: int
-
-
 class RtlProduct:
-    """Ternary products on the simulated core, called from a thread that blocks until they are done.
+    """Ternary products on the simulated core.
+
+    `product` and `run` are called from a thread, which they block until all is done; `multiply` and `run_jobs` do the
+    same in the simulator's own thread, where they are awaited.
 
     Parameters
     ----------
@@ -154,6 +138,7 @@ class RtlProduct:
         self._dut = dut
         self._folder = folder
         self._images: dict[str, int] = {}
+        self._numbers = count()
         self._progress = folder / "progress.jsonl"
 
     def report(self, **progress: Any) -> None:
@@ -172,12 +157,31 @@ class RtlProduct:
             file = self.image(slice_name(name, index), columns=True)
             file.write_bytes(pack_columns(self.config, codes[:, part]))
 
+    def unload(self, name: str) -> None:
+        """Remove the images of a matrix."""
+        for each in [each for each in self._images if each == name or each.startswith(f"{name}/")]:
+            for columns in (False, True):
+                self.image(each, columns=columns).unlink(missing_ok=True)
+            del self._images[each]
+
     def image(self, name: str, *, columns: bool = False) -> Path:
         """Return the file of the image that is loaded, or about to be, under a name."""
-        number = self._images.setdefault(name, len(self._images))
+        if name not in self._images:
+            self._images[name] = next(self._numbers)
+        number = self._images[name]
         return self._folder / f"{'columns' if columns else 'weights'}{number}.bin"
 
     def product(
+        self, name: str, m: int, codes_x: npt.NDArray[np.integer], *, sparse: bool = False
+    ) -> ProductRun:
+        """Compute ``codes_x @ W.T``; see `multiply`."""
+        return resume(self.multiply)(name, m, codes_x, sparse=sparse)
+
+    def run(self, todo: Sequence[Multiplication]) -> BatchRun:
+        """Run jobs back to back; see `run_jobs`."""
+        return resume(self.run_jobs)(todo)
+
+    async def multiply(
         self, name: str, m: int, codes_x: npt.NDArray[np.integer], *, sparse: bool = False
     ) -> ProductRun:
         """Compute ``codes_x @ W.T`` with the matrix loaded under a name.
@@ -193,6 +197,11 @@ class RtlProduct:
             `partial_sums`, K: those of a slice add to the words of the slice before.
         sparse
             Whether to run sparse jobs, one a token, on the column image of `load_columns`.
+
+        Raises
+        ------
+        InputError
+            A shape or a value out of the configuration's bounds.
         """
         tokens, k = codes_x.shape
         split_product(self.config, m, k, tokens)  # refuses what does not fit
@@ -201,7 +210,7 @@ class RtlProduct:
         runs = []
         for index, inputs in enumerate(k_slices(self.config, k)):
             runs.append(
-                self.run(
+                await self.run_jobs(
                     [
                         Multiplication(
                             name=slice_name(name, index),
@@ -225,7 +234,7 @@ class RtlProduct:
             error=max(run.error for run in runs),
         )
 
-    def run(self, todo: Sequence[Multiplication]) -> BatchRun:
+    async def run_jobs(self, todo: Sequence[Multiplication]) -> BatchRun:
         """Run jobs back to back.
 
         Raises
@@ -251,7 +260,7 @@ class RtlProduct:
         (self._folder / "jobs.txt").write_text("\n".join(lines) + "\n")
         (self._folder / "activations.bin").write_bytes(b"".join(activations))
         (self._folder / "partials.bin").write_bytes(b"".join(partials))
-        timed_out, error = resume(self._run_batch)(limit)
+        timed_out, error = await self._run_batch(min(limit, LARGEST_LIMIT))
         received = np.fromfile(self._folder / "results.bin", dtype="<i4")
         stamps = [line.split() for line in (self._folder / "timeline.txt").read_text().splitlines()]
         sizes = [each.job.m * each.job.tokens for each in todo]
@@ -300,5 +309,6 @@ async def serve(dut: HierarchyObject) -> None:
     bench: Any = dut
     Clock(bench.aclk, 2, unit="ns", impl="gpi").start()
     bench.reset_request.value = 0
-    answer = await bridge(entry)(hardware, document["task"])
+    call = entry if iscoroutinefunction(entry) else bridge(entry)
+    answer = await call(hardware, document["task"])
     (folder / "answer.json").write_text(json.dumps(answer))

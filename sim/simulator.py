@@ -2,67 +2,32 @@
 
 import fcntl
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
 
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import Verilator
 
 from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.files import write_atomically
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore
+from tritforge.sim.runner import LIBRARY, MAKE_OPTIONS, BenchRunner, log_end
 from tritforge.sim.streams import COLUMN_PLACES
 
 BENCH = Path(__file__).with_name("bench.sv")
 DRIVER = "tritforge.sim.bench_driver"
 #: Environment variable through which the simulator's process finds what to do.
 TASK_VARIABLE = "TRITFORGE_TASK"
-#: Objects of Verilator's own sources in a build's folder.
-LIBRARY = "verilated*.[od]"
 #: The core's name in the bench.
 CORE_NAME = "tritforge_core"
-
-
-class _Bench(Verilator):
-    """cocotb's Verilator runner, but for two things.
-
-    Only signals that the bench marks are public: with every signal public, Verilator may optimise none of them away,
-    and the simulation runs several times slower. Objects of Verilator's own sources that lie in the folder are up to
-    date, although the makefile that it writes is younger: most of a small bench's compile time.
-    """
-
-    def _build_command(self) -> list[list[str]]:
-        *translate, compile_all = super()._build_command()
-        objects = [str(path) for path in Path(self.build_dir).glob(LIBRARY)]
-        return [
-            *([argument for argument in command if argument != "--public-flat-rw"] for command in translate),
-            *([["touch", *objects]] if objects else []),
-            compile_all,
-        ]
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Change environment variables for a block: cocotb's runner takes its own from there."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
@@ -92,7 +57,7 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
         The compiler failed.
     """
     environment = verilator_environment()
-    versions = "".join(version(package) for package in ("verilator", "cocotb"))
+    versions = "".join((*(version(package) for package in ("verilator", "cocotb")), *MAKE_OPTIONS))
     sources = "".join((core.text, *(path.read_text() for path in (*core.cell_models, BENCH))))
     key = sha256((sources + versions + f"{trace}").encode()).hexdigest()[:20]
     folder = cache.absolute() / key
@@ -126,35 +91,32 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
     library = folder.parent / f"library-{key[:12]}{'-trace' if trace else ''}"
     if library.exists():
         shutil.copytree(library, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    with _environment(environment):
-        try:
-            _Bench().build(
-                sources=[folder / "core.v", *core.cell_models, BENCH],
-                hdl_toplevel="bench",
-                parameters={
-                    "ACT_BITS": config.act_port_bits,
-                    "WEIGHT_BITS": config.weight_port_bits,
-                    "RESULT_BITS": config.result_port_bits,
-                    "COLUMN_BEATS": config.column_phases,
-                    "COLUMN_PLACES": COLUMN_PLACES,
-                    "JOB_BITS": sum(
-                        port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"
-                    ),
-                },
-                defines={
-                    name: 1
-                    for name, present in (("PARTIALS", config.partial_sums), ("COLUMNS", config.sparse))
-                    if present
-                },
-                build_dir=folder,
-                build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
-                waves=trace,
-                timescale=("1ns", "1ns"),
-                log_file=log,
-                always=True,
-            )
-        except (RuntimeError, SystemExit) as error:
-            raise SimulationError(f"the simulator did not compile; {_tail(log)}") from error
+    try:
+        BenchRunner(environment).build(
+            sources=[folder / "core.v", *core.cell_models, BENCH],
+            hdl_toplevel="bench",
+            parameters={
+                "ACT_BITS": config.act_port_bits,
+                "WEIGHT_BITS": config.weight_port_bits,
+                "RESULT_BITS": config.result_port_bits,
+                "COLUMN_BEATS": config.column_phases,
+                "COLUMN_PLACES": COLUMN_PLACES,
+                "JOB_BITS": sum(port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"),
+            },
+            defines={
+                name: 1
+                for name, present in (("PARTIALS", config.partial_sums), ("COLUMNS", config.sparse))
+                if present
+            },
+            build_dir=folder,
+            build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
+            waves=trace,
+            timescale=("1ns", "1ns"),
+            log_file=log,
+            always=True,
+        )
+    except (RuntimeError, SystemExit) as error:
+        raise SimulationError(f"the simulator did not compile; {log_end(log)}") from error
     _keep_library(folder, library)
     write_atomically(folder / "complete", "")
 
@@ -173,6 +135,140 @@ def _keep_library(folder: Path, library: Path) -> None:
             fresh.rename(library)
 
 
+class Simulation:
+    """A simulator's process at work; a context manager, at whose end the process has ended and its files are gone.
+
+    Parameters
+    ----------
+    folder
+        Of `build`.
+    entry
+        ``module:function``; it is called with the hardware (`tritforge.sim.bench_driver.RtlProduct`) and
+        `task`, and returns a dictionary fit for JSON. A coroutine function runs in the simulator's own thread.
+    task
+        What the function is to do, fit for JSON.
+    config
+        The core's configuration, by parameter.
+    trace
+        Where to write a waveform; needs a build with `trace`.
+    inherited
+        Open files that the process keeps.
+
+    Attributes
+    ----------
+    files
+        Folder in which process and bench find and leave their files.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        entry: str,
+        task: Mapping[str, Any],
+        *,
+        config: Mapping[str, Any],
+        trace: Path | None = None,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        self._scratch = TemporaryDirectory(prefix="tritforge-")
+        self.files = Path(self._scratch.name)
+        self._entry = entry
+        self.progress.touch()
+        document = {"entry": entry, "task": task, "config": config, "folder": str(self.files)}
+        (self.files / "task.json").write_text(json.dumps(document))
+        environment = {
+            **verilator_environment(),
+            TASK_VARIABLE: str(self.files / "task.json"),
+            "COCOTB_ANSI_OUTPUT": "0",
+        }
+        self._bench = BenchRunner(environment, inherited)
+        # The runner waits for the process that it starts.
+        self._thread = Thread(target=self._simulate, args=(folder, trace), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def progress(self) -> Path:
+        """File of what the function reports, a line of JSON each."""
+        return self.files / "progress.jsonl"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._thread.is_alive()
+
+    @property
+    def words_written(self) -> int:
+        """Result words that the bench has written so far in the jobs at hand."""
+        try:
+            return (self.files / "results.bin").stat().st_size // 4
+        except FileNotFoundError:
+            return 0
+
+    def wait_started(self) -> None:
+        """Wait until the process has started, or cannot."""
+        self._bench.started.wait()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the process's end, for some time at most; return whether it has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the process if it has not ended, and remove its files."""
+        self._bench.stop()
+        self._thread.join()
+        self._scratch.cleanup()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the process's end and return what the function returned.
+
+        Raises
+        ------
+        SimulationError
+            The function raised, or the simulator ended early.
+        """
+        self.wait()
+        results, answer = self.files / "results.xml", self.files / "answer.json"
+        # The runner reports success when a test failed or was not found, so count.
+        if not results.exists() or get_results(results) != (1, 0) or not answer.exists():
+            raise self.failure()
+        result = json.loads(answer.read_text())
+        if not isinstance(result, dict):
+            raise InputError(f"{self._entry} returned {type(result).__name__}; a dictionary is needed")
+        return result
+
+    def failure(self) -> SimulationError:
+        """Return the error that says how a simulation ended that should not have."""
+        return SimulationError(f"the simulation failed; {log_end(self.files / 'simulation.log')}")
+
+    def _simulate(self, folder: Path, trace: Path | None) -> None:
+        try:
+            self._bench.test(
+                test_module=DRIVER,
+                hdl_toplevel="bench",
+                hdl_toplevel_lang="verilog",
+                build_dir=folder,
+                test_dir=self.files,
+                results_xml=str(self.files / "results.xml"),
+                plusargs=[f"+dir={self.files}"],
+                test_args=["--trace-file", str(trace.absolute())] if trace else [],
+                waves=trace is not None,
+                log_file=self.files / "simulation.log",
+            )
+        except (RuntimeError, SystemExit):
+            pass  # what is in the files says more
+        finally:
+            self._bench.started.set()
+
+
 def run(
     folder: Path,
     entry: str,
@@ -186,17 +282,8 @@ def run(
 
     Parameters
     ----------
-    folder
-        Of `build`.
-    entry
-        ``module:function``; it is called with the hardware (`tritforge.sim.bench_driver.RtlProduct`) and
-        `task`, and returns a dictionary fit for JSON.
-    task
-        What the function is to do, fit for JSON.
-    config
-        The core's configuration, by parameter.
-    trace
-        Where to write a waveform; needs a build with `trace`.
+    folder, entry, task, config, trace
+        As of `Simulation`.
     on_progress
         Called, in this process, with every dictionary that the function reports.
 
@@ -210,50 +297,12 @@ def run(
     SimulationError
         The function raised, or the simulator ended early.
     """
-    with TemporaryDirectory(prefix="tritforge-") as scratch:
-        work = Path(scratch)
-        progress = work / "progress.jsonl"
-        progress.touch()
-        document = {"entry": entry, "task": task, "config": config, "folder": scratch}
-        (work / "task.json").write_text(json.dumps(document))
-        environment = {
-            **verilator_environment(),
-            TASK_VARIABLE: str(work / "task.json"),
-            "COCOTB_ANSI_OUTPUT": "0",
-        }
-        with ThreadPoolExecutor(max_workers=1) as pool, _environment(environment):
-            future = pool.submit(
-                _Bench().test,
-                test_module=DRIVER,
-                hdl_toplevel="bench",
-                hdl_toplevel_lang="verilog",
-                build_dir=folder,
-                test_dir=work,
-                results_xml=str(work / "results.xml"),
-                plusargs=[f"+dir={scratch}"],
-                test_args=["--trace-file", str(trace.absolute())] if trace else [],
-                waves=trace is not None,
-                log_file=work / "simulation.log",
-            )
-            seen = 0
-            while not future.done():
-                seen = _report(progress, seen, on_progress)
-                try:
-                    future.result(timeout=0.1)
-                except TimeoutError:
-                    continue
-                except (RuntimeError, SystemExit):
-                    break
-            _report(progress, seen, on_progress)
-        results = work / "results.xml"
-        answer = work / "answer.json"
-        # The runner reports success when a test failed or was not found, so count.
-        if not results.exists() or get_results(results) != (1, 0) or not answer.exists():
-            raise SimulationError(f"the simulation failed; {_tail(work / 'simulation.log')}")
-        result = json.loads(answer.read_text())
-    if not isinstance(result, dict):
-        raise InputError(f"{entry} returned {type(result).__name__}; a dictionary is needed")
-    return result
+    with Simulation(folder, entry, task, config=config, trace=trace) as simulation:
+        seen = 0
+        while not simulation.wait(0.1):
+            seen = _report(simulation.progress, seen, on_progress)
+        _report(simulation.progress, seen, on_progress)
+        return simulation.answer()
 
 
 def _report(progress: Path, seen: int, on_progress: Callable[[dict[str, Any]], None] | None) -> int:
@@ -262,9 +311,3 @@ def _report(progress: Path, seen: int, on_progress: Callable[[dict[str, Any]], N
         for line in lines[seen:]:
             on_progress(json.loads(line))
     return len(lines)
-
-
-def _tail(log: Path, lines: int = 25) -> str:
-    if not log.exists():
-        return "it wrote no log"
-    return "the end of its log:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

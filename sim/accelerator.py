@@ -1,0 +1,399 @@
+"""The accelerator as a function: ``accelerator.matmul(weights, activations)``, on interchangeable back ends.
+
+`golden` computes with NumPy and knows no cycles, `cycle` adds those of the cycle model, and `rtl` runs the generated
+Verilog in a simulator. All take the same operands within the same bounds, give the same words and refuse the same
+input with the same message, so that a program which runs on one runs on all:
+
+    with open_accelerator("rtl", load_config("default")) as accelerator:
+        weights = accelerator.load(codes)
+        words = accelerator.matmul(weights, activations).words
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError
+from tritforge.models.checkpoint import Checkpoint
+from tritforge.sim.cycles import product_cycles
+from tritforge.sim.golden import PreparedMatrix
+from tritforge.sim.jobs import split_product
+
+#: Folder of compiled simulators, from where the program is started.
+SIMULATORS = Path("build/simulators")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedMatrix:
+    """Weights that an accelerator holds; of use for that accelerator alone.
+
+    Attributes
+    ----------
+    m, k
+        Shape.
+    number
+        What the accelerator knows it by.
+    owner
+        The accelerator.
+    """
+
+    m: int
+    k: int
+    number: int
+    owner: "Accelerator" = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product:
+    """What a product gave.
+
+    Attributes
+    ----------
+    words : ndarray of int32, shape (T, M)
+        The exact sums.
+    cycles
+        From the first job taken to the last result beat, both counted: simulated, or of the cycle model; None on a
+        back end that knows none. A product that takes several passes, each behind the one before, is their sum.
+    """
+
+    words: npt.NDArray[np.int32]
+    cycles: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What an accelerator has done; the difference of two is what it did between.
+
+    Attributes
+    ----------
+    products
+        Calls of `Accelerator.matmul`.
+    jobs
+        Jobs that they took.
+    operations
+        Ternary operations: the sum of M x K x T.
+    words
+        Result words.
+    cycles
+        Their sum; None on a back end that knows none.
+    """
+
+    products: int = 0
+    jobs: int = 0
+    operations: int = 0
+    words: int = 0
+    cycles: int | None = 0
+
+    def __sub__(self, before: "Usage") -> "Usage":
+        """Return what was done since."""
+        return Usage(
+            products=self.products - before.products,
+            jobs=self.jobs - before.jobs,
+            operations=self.operations - before.operations,
+            words=self.words - before.words,
+            cycles=None if self.cycles is None or before.cycles is None else self.cycles - before.cycles,
+        )
+
+
+class Accelerator(ABC):
+    """Computes exact ternary products; a context manager, at whose end it is closed.
+
+    Not to be shared between threads; several side by side do not touch each other.
+
+    Parameters
+    ----------
+    config
+        The accelerator: its bounds hold on every back end.
+
+    Attributes
+    ----------
+    config
+        As given.
+    usage
+        What was done so far.
+    """
+
+    #: The name that `open_accelerator` knows it by.
+    name: ClassVar[str]
+    #: Whether its products have cycles.
+    counts_cycles: ClassVar[bool] = True
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.usage = Usage(cycles=0 if self.counts_cycles else None)
+        self._closed = False
+        self._loaded = 0
+        self._jobs: dict[tuple[int, int, int], int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def load(self, codes: npt.NDArray[np.int8]) -> LoadedMatrix:
+        """Take a matrix, to be multiplied with any number of times.
+
+        Parameters
+        ----------
+        codes : ndarray of int8, shape (M, K)
+            -1, 0 or +1.
+
+        Raises
+        ------
+        InputError
+            Codes of another type or with another value, a shape out of the configuration's bounds, or a closed
+            accelerator.
+        SimulationError
+            The simulator ended.
+        """
+        self._check_open()
+        if codes.dtype != np.int8 or codes.ndim != 2:
+            raise InputError(
+                f"weight codes are {codes.dtype} of shape {codes.shape}; int8 of two axes is needed"
+            )
+        m, k = codes.shape
+        split_product(self.config, m, k, 1)
+        # As unsigned bytes, -1, 0 and 1 are 255, 0 and 1: one more makes them the three smallest.
+        if (codes.view(np.uint8) + np.uint8(1)).max() > 2:
+            row, column = map(int, np.argwhere((codes < -1) | (codes > 1))[0])
+            raise InputError(
+                f"the weight code at row {row}, column {column} is {codes[row, column]}; -1, 0 or 1 is needed"
+            )
+        matrix = LoadedMatrix(m=m, k=k, number=self._loaded, owner=self)
+        self._loaded += 1
+        self._load(matrix, codes)
+        return matrix
+
+    def unload(self, weights: LoadedMatrix) -> None:
+        """Give a matrix's memory back; it cannot be multiplied with any more.
+
+        Raises
+        ------
+        InputError
+            A matrix of another accelerator, or a closed accelerator.
+        """
+        self._check_open()
+        self._check_owner(weights)
+        self._unload(weights)
+
+    def matmul(
+        self, weights: LoadedMatrix | npt.NDArray[np.int8], activations: npt.NDArray[np.int8]
+    ) -> Product:
+        """Multiply activations with a matrix: exact ``activations @ weights.T``.
+
+        Parameters
+        ----------
+        weights
+            Of `load`; or weight codes, int8 of shape (M, K), that are loaded for this product alone.
+        activations : ndarray of int8, shape (T, K)
+            Activation codes, -128 to 127. More tokens than the configuration's `tokens_max` take several jobs; so
+            does, with `partial_sums`, a K over its `k_max`.
+
+        Raises
+        ------
+        InputError
+            Operands of another type, of shapes that do not fit each other or the configuration, a matrix of another
+            accelerator, or a closed accelerator.
+        SimulationError
+            The simulator ended, or the hardware did not give all words or reported an error.
+        """
+        if not isinstance(weights, LoadedMatrix):
+            loaded = self.load(weights)
+            try:
+                return self.matmul(loaded, activations)
+            finally:
+                if not self._closed:
+                    self.unload(loaded)
+        self._check_open()
+        self._check_owner(weights)
+        jobs = self._check_activations(weights, activations)
+        words, cycles = self._matmul(weights, activations)
+        used = self.usage
+        self.usage = Usage(
+            products=used.products + 1,
+            jobs=used.jobs + jobs,
+            operations=used.operations + weights.m * weights.k * len(activations),
+            words=used.words + words.size,
+            cycles=None if used.cycles is None or cycles is None else used.cycles + cycles,
+        )
+        return Product(words=words, cycles=cycles)
+
+    def close(self) -> None:
+        """Give everything back; closing again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError(f"the {self.name} accelerator is closed; open another one")
+
+    def _check_owner(self, weights: LoadedMatrix) -> None:
+        if weights.owner is not self:
+            raise InputError("the matrix was loaded by another accelerator; load it into this one")
+
+    def _check_activations(self, weights: LoadedMatrix, activations: npt.NDArray[np.int8]) -> int:
+        """Refuse activations that do not fit; return the number of jobs that they take."""
+        if activations.dtype != np.int8 or activations.ndim != 2 or activations.shape[1] != weights.k:
+            raise InputError(
+                f"activation codes are {activations.dtype} of shape {activations.shape}; "
+                f"int8 of shape (tokens, {weights.k}) is needed"
+            )
+        if not len(activations):
+            raise InputError("there are no tokens to multiply with; one at least is needed")
+        limit = 1 << (self.config.act_bits - 1)
+        if limit < 128 and not -limit <= activations.min() <= activations.max() < limit:
+            worst = activations.min() if activations.min() < -limit else activations.max()
+            raise InputError(
+                f"activation {worst} does not fit {self.config.act_bits} bits; {-limit} to {limit - 1} is needed"
+            )
+        shape = weights.m, weights.k, len(activations)
+        if shape not in self._jobs:
+            self._jobs[shape] = sum(len(batch) for batch in split_product(self.config, *shape))
+        return self._jobs[shape]
+
+    @abstractmethod
+    def _load(self, matrix: LoadedMatrix, codes: npt.NDArray[np.int8]) -> None:
+        """Take the checked codes of a matrix."""
+
+    @abstractmethod
+    def _unload(self, matrix: LoadedMatrix) -> None:
+        """Forget a matrix, which may have been forgotten."""
+
+    @abstractmethod
+    def _matmul(
+        self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
+    ) -> tuple[npt.NDArray[np.int32], int | None]:
+        """Return words and cycles of a checked product."""
+
+    def _close(self) -> None:  # noqa: B027
+        """Give everything back."""
+
+
+class GoldenAccelerator(Accelerator):
+    """The golden model: NumPy, without cycles."""
+
+    name = "golden"
+    counts_cycles = False
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(config)
+        self._matrices: dict[int, PreparedMatrix] = {}
+
+    def _load(self, matrix: LoadedMatrix, codes: npt.NDArray[np.int8]) -> None:
+        self._matrices[matrix.number] = PreparedMatrix(codes)
+
+    def _unload(self, matrix: LoadedMatrix) -> None:
+        self._matrices.pop(matrix.number, None)
+
+    def _matmul(
+        self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
+    ) -> tuple[npt.NDArray[np.int32], int | None]:
+        return self._matrices[matrix.number].product(activations), None
+
+    def _close(self) -> None:
+        self._matrices.clear()
+
+
+class CycleAccelerator(GoldenAccelerator):
+    """The golden model's words and the cycle model's cycles, which are those of the RTL under ideal streams."""
+
+    name = "cycle"
+    counts_cycles = True
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(config)
+        self._cycles: dict[tuple[int, int, int], int] = {}
+
+    def _matmul(
+        self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
+    ) -> tuple[npt.NDArray[np.int32], int | None]:
+        words, _ = super()._matmul(matrix, activations)
+        shape = matrix.m, matrix.k, len(activations)
+        if shape not in self._cycles:
+            self._cycles[shape] = sum(batch.total for batch in product_cycles(self.config, *shape))
+        return words, self._cycles[shape]
+
+
+class AcceleratorProduct:
+    """The ternary product of a decoder (`tritforge.sim.decoder.TernaryProduct`) on an accelerator.
+
+    Parameters
+    ----------
+    accelerator
+        What computes; each matrix is loaded when it is first used.
+    checkpoint
+        The model.
+    """
+
+    def __init__(self, accelerator: Accelerator, checkpoint: Checkpoint) -> None:
+        self.accelerator = accelerator
+        self._checkpoint = checkpoint
+        self._loaded: dict[str, LoadedMatrix] = {}
+
+    def __call__(self, name: str, codes_x: npt.NDArray[np.int8], /) -> npt.NDArray[np.int32]:
+        if name not in self._loaded:
+            self._loaded[name] = self.accelerator.load(self._checkpoint.matrices[name].codes)
+        return self.accelerator.matmul(self._loaded[name], codes_x).words
+
+
+def _open_rtl(config: AcceleratorConfig, cache: Path, on_phase: Callable[[str], None] | None) -> Accelerator:
+    # Here, since the simulator's packages are not needed by the other back ends.
+    from tritforge.sim.rtl_accelerator import RtlAccelerator, compile_core
+
+    return RtlAccelerator(compile_core(config, cache, on_phase=on_phase))
+
+
+_Opener = Callable[[AcceleratorConfig, Path, Callable[[str], None] | None], Accelerator]
+#: What opens each back end.
+_OPENERS: dict[str, _Opener] = {
+    "golden": lambda config, cache, on_phase: GoldenAccelerator(config),  # noqa: ARG005
+    "cycle": lambda config, cache, on_phase: CycleAccelerator(config),  # noqa: ARG005
+    "rtl": _open_rtl,
+}
+#: Names of the back ends.
+BACK_ENDS = tuple(_OPENERS)
+
+
+def open_accelerator(
+    back_end: str,
+    config: AcceleratorConfig,
+    *,
+    cache: Path = SIMULATORS,
+    on_phase: Callable[[str], None] | None = None,
+) -> Accelerator:
+    """Open an accelerator by its back end's name.
+
+    Parameters
+    ----------
+    back_end
+        One of `BACK_ENDS`.
+    config
+        The accelerator.
+    cache
+        Folder of compiled simulators, for ``rtl``.
+    on_phase
+        Called with what is done next when it takes seconds: building the simulator.
+
+    Raises
+    ------
+    InputError
+        No such back end, or a cache that cannot be written.
+    MissingToolError
+        What builds the simulator is missing.
+    SimulationError
+        The simulator cannot be built or started.
+    """
+    if back_end not in _OPENERS:
+        raise InputError(f"no back end is called {back_end!r}; there are {', '.join(BACK_ENDS)}")
+    return _OPENERS[back_end](config, cache, on_phase)

@@ -1,0 +1,219 @@
+"""The `rtl` back end: products on the generated Verilog, in one simulator process while it is open."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import SimulationError
+from tritforge.rtl.tools import verilator_environment
+from tritforge.rtl.verilog import generate
+from tritforge.sim.accelerator import Accelerator, LoadedMatrix
+from tritforge.sim.rtl_protocol import SERVER, ProductRun, receive, send
+from tritforge.sim.simulator import CORE_NAME, Simulation, build
+
+if TYPE_CHECKING:
+    from tritforge.accel.core import Core
+
+#: Seconds between two looks at how far a product is.
+_LOOK = 0.2
+#: Seconds that a process which was told to end, or whose socket closed, is given to do so by itself.
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledCore:
+    """A core with its bench, compiled: what any number of simulators are started from.
+
+    Attributes
+    ----------
+    config
+        The core's configuration.
+    folder
+        Of `tritforge.sim.simulator.build`.
+    verilog_sha256
+        Hash of the Verilog.
+    """
+
+    config: AcceleratorConfig
+    folder: Path
+    verilog_sha256: str
+
+
+def compile_core(
+    config: AcceleratorConfig,
+    cache: Path,
+    *,
+    core: "Core | None" = None,
+    trace: bool = False,
+    on_phase: Callable[[str], None] | None = None,
+) -> CompiledCore:
+    """Generate a core's Verilog and compile its simulator, or find it compiled.
+
+    Parameters
+    ----------
+    config
+        The accelerator.
+    cache
+        Folder of compiled simulators.
+    core
+        A core to simulate in place of the one that `config` describes.
+    trace
+        Whether the simulator can write waveforms.
+    on_phase
+        Called with what is done next.
+
+    Raises
+    ------
+    InputError
+        The cache cannot be written.
+    MissingToolError
+        Verilator, the compiler, make or perl is missing.
+    SimulationError
+        The compiler failed.
+    """
+    verilator_environment()  # a missing tool ends the work before it says that it has begun
+    generated = generate(config, name=CORE_NAME, core=core)
+    if on_phase is not None:
+        on_phase("building the simulator (once per configuration)")
+    folder = build(generated, cache, trace=trace)
+    return CompiledCore(config=config, folder=folder, verilog_sha256=generated.sha256)
+
+
+class RtlAccelerator(Accelerator):
+    """Products on the simulated core.
+
+    Weights are packed once, into the image that the bench streams; a product sends its activations and gets the words
+    that the core gave. Between products the simulation stands still.
+
+    Parameters
+    ----------
+    compiled
+        Of `compile_core`.
+    trace
+        Where to write a waveform; needs a core that was compiled for it.
+
+    Raises
+    ------
+    SimulationError
+        The simulator does not start.
+    """
+
+    name = "rtl"
+
+    def __init__(self, compiled: CompiledCore, *, trace: Path | None = None) -> None:
+        super().__init__(compiled.config)
+        self._connection, other = Pipe()
+        with ExitStack() as undo:
+            undo.callback(self._connection.close)
+            # The process keeps its end of the pair under the same number. With the copy here closed, the end of
+            # either process is the end of the other's waiting.
+            with other:
+                self._simulation = Simulation(
+                    compiled.folder,
+                    SERVER,
+                    {"socket": other.fileno()},
+                    config=compiled.config.to_dict(),
+                    trace=trace,
+                    inherited=(other.fileno(),),
+                )
+                undo.callback(self._simulation.close)
+                self._simulation.wait_started()
+            self._idle = False
+            self._ask({"do": "greet"})
+            undo.pop_all()
+
+    def product(
+        self,
+        weights: LoadedMatrix,
+        activations: npt.NDArray[np.int8],
+        *,
+        on_words: Callable[[int], None] | None = None,
+    ) -> ProductRun:
+        """Run a product whatever the hardware does: words may be missing.
+
+        Parameters
+        ----------
+        weights
+            Of `load`.
+        activations : ndarray of int8, shape (T, K)
+            Activation codes.
+        on_words
+            Called now and then, while the product runs, with the number of words that the bench has written.
+
+        Raises
+        ------
+        InputError
+            As of `matmul`.
+        SimulationError
+            The simulator ended.
+        """
+        self._check_open()
+        self._check_owner(weights)
+        self._check_activations(weights, activations)
+        return self._run(weights, activations, on_words)
+
+    def _run(
+        self,
+        weights: LoadedMatrix,
+        activations: npt.NDArray[np.int8],
+        on_words: Callable[[int], None] | None = None,
+    ) -> ProductRun:
+        request = {"do": "multiply", "name": str(weights.number), "m": weights.m}
+        answer, words = self._ask(request, activations, on_words)
+        return ProductRun(words=words, **answer)
+
+    def _load(self, matrix: LoadedMatrix, codes: npt.NDArray[np.int8]) -> None:
+        self._ask({"do": "load", "name": str(matrix.number)}, codes)
+
+    def _unload(self, matrix: LoadedMatrix) -> None:
+        self._ask({"do": "unload", "name": str(matrix.number)})
+
+    def _matmul(
+        self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
+    ) -> tuple[npt.NDArray[np.int32], int | None]:
+        run = self._run(matrix, activations)
+        if run.words is None:
+            expected = matrix.m * len(activations)
+            why = "and then nothing until the watchdog ended the run" if run.timed_out else "and no more"
+            raise SimulationError(
+                f"the core sent {run.words_received} of {expected} words of a product, {why}"
+            )
+        if run.error:
+            raise SimulationError(f"the core reported error {run.error} during a product")
+        return run.words, run.cycles
+
+    def _ask(
+        self,
+        request: Mapping[str, Any],
+        array: npt.NDArray[Any] | None = None,
+        on_words: Callable[[int], None] | None = None,
+    ) -> tuple[dict[str, Any], Any]:
+        """Send a request and wait for its answer."""
+        self._idle = False
+        try:
+            send(self._connection, request, array)
+            while not self._connection.poll(_LOOK):
+                if on_words is not None:
+                    on_words(self._simulation.words_written)
+            answer = receive(self._connection)
+        except (EOFError, OSError) as error:
+            self._simulation.wait(_PATIENCE)
+            failure = self._simulation.failure()
+            self.close()
+            raise failure from error
+        self._idle = True
+        return answer
+
+    def _close(self) -> None:
+        self._connection.close()
+        # In the middle of a product it would compute on until it looks for the next request.
+        if self._idle:
+            self._simulation.wait(_PATIENCE)
+        self._simulation.close()
