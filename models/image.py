@@ -147,6 +147,11 @@ class WeightImage:
         (packing, negation, rows, lanes, positions, port, m, k), beats = unframe(
             _HEADER, MAGIC, LAYOUT_VERSION, data, what="weight image"
         )
+        if packing >= len(_PACKINGS) or negation >= len(NEGATIONS):
+            raise InputError(
+                f"the weight image has packing {packing} and negation {negation}; "
+                f"{len(_PACKINGS)} and {len(NEGATIONS)} are known"
+            )
         return cls(
             rows=rows,
             lanes=lanes,
@@ -267,6 +272,12 @@ def pack_image(config: AcceleratorConfig, codes: npt.NDArray[np.int8]) -> bytes:
     return image.tobytes()
 
 
+def image_bytes(config: AcceleratorConfig, m: int, k: int) -> int:
+    """Return the length of the beats of a matrix, shape (M, K)."""
+    beats = config.bias_beats + config.k_tiles(k) * config.tile_beats
+    return config.row_tiles(m) * beats * (config.weight_port_bits // 8)
+
+
 def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt.NDArray[np.int8]:
     """Unpack a weight image: the inverse of `pack_image`.
 
@@ -293,7 +304,7 @@ def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt
     row_tiles, k_tiles = config.row_tiles(m), config.k_tiles(k)
     beat_bytes = config.weight_port_bits // 8
     bias_bytes = config.bias_beats * beat_bytes
-    size = row_tiles * (bias_bytes + k_tiles * config.tile_beats * beat_bytes)
+    size = image_bytes(config, m, k)
     if len(beats) != size:
         raise InputError(f"{len(beats)} bytes of beats; a matrix of {m} x {k} takes {size}")
     image = np.frombuffer(beats, dtype=np.uint8).reshape(row_tiles, -1)
