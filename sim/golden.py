@@ -28,10 +28,11 @@ FLOAT32_EXACT_K = 2**24 // CODE_BOUND
 #: The result is int32.
 LARGEST_K = (2**31 - 1) // CODE_BOUND
 
-# Weights of a block for many and for few tokens: 4 MiB and 512 KiB of float32.
-_MANY_TOKENS = 16
-_LARGE_BLOCK = 1 << 20
+# Weights of a block: 512 KiB of float32 for few tokens, growing with their number up to 4 MiB for many.
+_MANY_TOKENS = 32
 _SMALL_BLOCK = 1 << 17
+_LARGE_BLOCK = 1 << 20
+_LARGE_BLOCK_TOKENS = 64
 _UNCOPIED_PRODUCTS = 10**6
 
 
@@ -185,7 +186,7 @@ def _block_numbers(tokens: int) -> int:
     that copy is most of the work.
     """
     if tokens >= _MANY_TOKENS:
-        return _LARGE_BLOCK
+        return min(_LARGE_BLOCK, _LARGE_BLOCK // _LARGE_BLOCK_TOKENS * tokens)
     return min(_SMALL_BLOCK, _UNCOPIED_PRODUCTS // max(1, tokens))
 
 
