@@ -6,7 +6,6 @@ that name has no bfloat16 in its NumPy interface and maps files into memory, whe
 kills the process and where pages read count as memory used; here bytes are read when they are asked for.
 """
 
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
+from tritforge.models.strict_json import parse, shown
 
 #: Longest header that is read, in bytes; that of the safetensors library.
 HEADER_LIMIT = 100_000_000
@@ -89,12 +89,6 @@ class TensorPlace:
     def nbytes(self) -> int:
         """Its length in bytes."""
         return prod(self.shape) * DTYPES[self.dtype].itemsize
-
-
-def shown(name: str) -> str:
-    """Return a name from a file as a message may hold it: one line of printable characters, not too long."""
-    text = name if name.isprintable() else ascii(name)
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def to_float32(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
@@ -243,11 +237,9 @@ class SafetensorsFile:
         header = bytearray(length)
         self._fill(memoryview(header), _LENGTH_BYTES)
         try:
-            document = json.loads(header.decode("utf-8"), object_pairs_hook=_unique)
-        except RecursionError:
-            self._refuse("its header is nested too deeply")
-        except ValueError as error:
-            self._refuse(f"its header is not JSON: {error}")
+            document = parse(bytes(header))
+        except InputError as error:
+            self._refuse(f"of its header: {error}")
         if not isinstance(document, dict) or header[:1] != b"{":
             self._refuse("its header is not a JSON object")
         metadata = document.pop(_METADATA, {})
@@ -275,15 +267,6 @@ class SafetensorsFile:
             reached = end
         if reached != self.size:
             self._refuse(f"its tensors end at byte {reached}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} is there twice")
-    return document
 
 
 def _whole(value: object) -> bool:

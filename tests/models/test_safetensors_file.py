@@ -15,7 +15,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save, save_file
 
 from tritforge.accel.errors import InputError
-from tritforge.models.safetensors_file import HEADER_LIMIT, SafetensorsFile, shown, to_float32
+from tritforge.models.safetensors_file import HEADER_LIMIT, SafetensorsFile, to_float32
 
 TENSORS: dict[str, npt.NDArray[Any]] = {
     "codes": np.arange(24, dtype=np.uint8).reshape(6, 4),
@@ -148,13 +148,13 @@ def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path: Path) -> N
             build({}, length=2**64 - 1),
             f"it says that its header has {2**64 - 1} bytes; {HEADER_LIMIT} are the limit",
         ),
-        (build(b'{"a": 1,}'), "its header is not JSON: "),
-        (build(b'{"\xff": 1}'), "its header is not JSON: "),
-        (build(b'{"a": 1' + b"0" * 5000 + b"}"), "its header is not JSON: "),
-        (build(b'{"a": 1, "b": 2, "a": 1}'), "its header is not JSON: the key a is there twice)"),
+        (build(b'{"a": 1,}'), "of its header: it is not JSON: "),
+        (build(b'{"\xff": 1}'), "of its header: it is not JSON: "),
+        (build(b'{"a": 1' + b"0" * 5000 + b"}"), "of its header: it is not JSON: "),
+        (build(b'{"a": 1, "b": 2, "a": 1}'), "of its header: it is not JSON: the key a is there twice)"),
         (build(b"[]"), "its header is not a JSON object)"),
         (build(b" {}"), "its header is not a JSON object)"),
-        (build(b'{"a": ' + b"[" * 100_000), "its header is nested too deeply)"),
+        (build(b'{"a": ' + b"[" * 100_000), "of its header: it is nested too deeply)"),
         (build({"__metadata__": {"a": 1}}), "the header's __metadata__ is not an object of texts)"),
         (build({"a": 3}), "a: dtype, shape and data_offsets are needed, and nothing else)"),
         (
@@ -212,12 +212,6 @@ def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
         SafetensorsFile(Path("a\0b"))
 
 
-def test_a_name_is_shown_in_one_line_of_bounded_length() -> None:
-    assert shown("model.norm.weight") == "model.norm.weight"
-    assert shown("a\nb") == r"'a\nb'"
-    assert len(shown("x" * 1000)) == 120
-
-
 @pytest.mark.parametrize("cases", FUZZ_CASES)
 def test_a_mutated_file_is_read_as_the_library_reads_it_or_refused(cases: int, tmp_path: Path) -> None:
     content = save(TENSORS, metadata={"format": "np"})
@@ -232,9 +226,8 @@ def test_a_mutated_file_is_read_as_the_library_reads_it_or_refused(cases: int, t
         path.write_bytes(content)
         found = read_or_refuse(read)
         if found is not None:
-            wanted = {
-                name: (tuple(view["shape"]), bytes(view["data"])) for name, view in deserialize(content)
-            }
+            views = deserialize(content)  # type: ignore[no-untyped-call]
+            wanted = {name: (tuple(view["shape"]), bytes(view["data"])) for name, view in views}
             assert found == wanted
 
     fuzz(cases, mutated(content, [(0, 8), (8, 8 + header), (8 + header, len(content))]), check)

@@ -1,0 +1,42 @@
+"""JSON from files that are not trusted."""
+
+import json
+from typing import Any
+
+from tritforge.accel.errors import InputError
+
+
+def shown(name: str) -> str:
+    """Return a text from a file as a message may hold it: one line of printable characters, not too long."""
+    text = name if name.isprintable() else ascii(name)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def parse(content: str | bytes) -> Any:
+    """Parse JSON, strictly: no key twice, no NaN, no infinity.
+
+    Raises
+    ------
+    InputError
+        The content is not JSON, or nested too deeply; the message is the reason alone.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise InputError("it is nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"it is not JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise ValueError(f"the key {shown(name)} is there twice")
+        document[name] = value
+    return document
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
