@@ -1,4 +1,4 @@
-"""Code words against the TQ1_0 bytes of the ``gguf`` package, through the plain base-3 value."""
+"""Code words and codecs against the bytes of the ``gguf`` package."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from tritforge.accel.codes import TRITS, gguf_byte, trits_of, value_of_gguf_byte, value_of_word, word_of_value
+from tritforge.accel.errors import InputError
+from tritforge.models.gguf_blocks import BLOCK, BLOCK_BYTES, pack_blocks, unpack_blocks
 
 gguf = pytest.importorskip("gguf", reason="needs the extra 'external'")
 quants = pytest.importorskip("gguf.quants", reason="needs the extra 'external'")
@@ -14,8 +16,8 @@ quants = pytest.importorskip("gguf.quants", reason="needs the extra 'external'")
 pytestmark = pytest.mark.external
 
 TQ1_0 = gguf.GGMLQuantizationType.TQ1_0
-#: Weights of a block, and bytes of its trits; two more bytes are the scale.
-BLOCK, TRIT_BYTES = 256, 52
+#: Bytes of a block's trits; two more bytes are the scale.
+TRIT_BYTES = 52
 
 
 def places() -> Iterator[list[int]]:
@@ -73,3 +75,41 @@ def test_gguf_reads_the_bytes_that_words_are_turned_into() -> None:
         for word, place in zip(row.tolist(), PLACES[:48], strict=True):
             assert tuple(line[place].astype(int).tolist()) == TRITS["s8"][word]
             assert trits_of(value_of_word("s8", word), 5) == TRITS["s8"][word]
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCK_BYTES))
+def test_the_codecs_make_and_read_the_bytes_of_gguf(kind: str) -> None:
+    """Every block a scale of its own, whole blocks of zeros among them."""
+    generator = np.random.default_rng(2)
+    codes = generator.integers(-1, 2, (30, 3 * BLOCK)).astype(np.int8)
+    codes[7, BLOCK : 2 * BLOCK] = 0
+    scales = generator.integers(1, 2048, (30, 3)).astype(np.float32) * np.float32(2.0**-10)
+    weights = codes * np.repeat(scales, BLOCK, axis=1)
+    packed = quants.quantize(weights, gguf.GGMLQuantizationType[kind])
+    assert np.array_equal(pack_blocks(kind, codes, scales), packed)
+    found, found_scales = unpack_blocks(kind, packed, 3 * BLOCK)
+    assert np.array_equal(found, codes)
+    read = quants.dequantize(packed, gguf.GGMLQuantizationType[kind])
+    assert np.array_equal(found * np.repeat(found_scales, BLOCK, axis=1), read)
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCK_BYTES))
+def test_bytes_that_are_accepted_mean_what_gguf_reads(kind: str) -> None:
+    """Random bytes, a block at a time: refused, or the same weights."""
+    generator = np.random.default_rng(3)
+    data = generator.integers(0, 256, (3000, BLOCK_BYTES[kind]), dtype=np.uint8)
+    # Random bytes alone hardly ever make a legal block: 51 of them from those that one block has, one of any value.
+    legal = pack_blocks(
+        kind, generator.integers(-1, 2, (3000, BLOCK), dtype=np.int8), np.ones((3000, 1), np.float32)
+    )
+    at = generator.integers(0, BLOCK_BYTES[kind], 3000)
+    legal[np.arange(3000), at] = data[np.arange(3000), at]
+    accepted = 0
+    for block in legal:
+        try:
+            codes, scales = unpack_blocks(kind, block[None], BLOCK)
+        except InputError:
+            continue
+        accepted += 1
+        assert np.array_equal(codes * scales, quants.dequantize(block[None], gguf.GGMLQuantizationType[kind]))
+    assert 500 < accepted < 3000
