@@ -11,16 +11,18 @@ from importlib.metadata import version
 
 import click
 
-from tritforge.accel.errors import InputError, MissingToolError, SimulationError
+from tritforge.accel.errors import InputError, MissingToolError, SimulationError, VerificationError
 
 #: Sub-commands and their line in ``tritforge --help``, in the order of a user's day.
 COMMANDS = {
     "demo": "Run the whole job: Verilog, co-simulation, energy, a plot and a summary.",
     "cosim": "Run a layer's matrices on the generated hardware and compare every word.",
+    "generate": "Write text with a model, every ternary product on an accelerator.",
     "verilog": "Generate the accelerator's Verilog.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
     "bench": "Cells, clock and speed of the generated hardware beside others, in the same tools.",
+    "model": "What a checkpoint is made of; conversion between its formats and the accelerator's image.",
     "models": "Shapes of models with their sources; one model's parameters, memory and speed.",
 }
 
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MissingToolError as error:
         click.echo(f"tritforge: {error}", err=True)
         status = 3
-    except SimulationError as error:
+    except (SimulationError, VerificationError) as error:
         click.echo(f"tritforge: {error}", err=True)
         status = 1
     except (click.Abort, KeyboardInterrupt):

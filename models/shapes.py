@@ -282,7 +282,7 @@ class ModelShape:
 
     @classmethod
     def from_decoder(cls, config: DecoderConfig, *, name: str, source: str) -> "ModelShape":
-        """Take the shape of a BitNet b1.58 decoder that can be run."""
+        """Take the shape of a decoder that can be run."""
         return cls(
             name=name,
             hidden_size=config.hidden_size,
@@ -295,9 +295,9 @@ class ModelShape:
             status="verified",
             vocab_size=config.vocab_size,
             max_position_embeddings=config.max_position_embeddings,
-            hidden_act="relu2",
-            tie_word_embeddings=True,
-            sub_norms=True,
+            hidden_act=config.hidden_act,
+            tie_word_embeddings=config.tie_word_embeddings,
+            sub_norms=config.sub_norms,
             rope_theta=config.rope_theta,
             rms_norm_eps=config.rms_norm_eps,
             act_bits=(8,),

@@ -1,6 +1,7 @@
 """Text generation: one token at a time, with a cache and a seed."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,22 @@ def sample(
     return int(random.choice(order, p=weights / weights.sum()))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """A token that was chosen.
+
+    Attributes
+    ----------
+    token
+        Its id.
+    logits : ndarray of float32, shape (vocab_size,)
+        What it was chosen by.
+    """
+
+    token: int
+    logits: npt.NDArray[np.float32]
+
+
 def generate(
     decoder: Decoder,
     prompt: npt.NDArray[np.int64],
@@ -55,7 +72,7 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
-) -> Iterator[int]:
+) -> Iterator[Step]:
     """Continue a prompt.
 
     Parameters
@@ -73,7 +90,7 @@ def generate(
 
     Yields
     ------
-    int
+    Step
         The tokens, each as soon as it is chosen.
 
     Raises
@@ -91,6 +108,7 @@ def generate(
     cache = decoder.new_cache()
     tokens = prompt
     for _ in range(count):
-        chosen = sample(decoder.forward(tokens, cache)[-1], random, temperature=temperature, top_k=top_k)
-        yield chosen
+        logits = decoder.forward(tokens, cache)[-1]
+        chosen = sample(logits, random, temperature=temperature, top_k=top_k)
+        yield Step(token=chosen, logits=logits)
         tokens = np.array([chosen], dtype=np.int64)

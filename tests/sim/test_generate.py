@@ -63,7 +63,10 @@ def test_options_out_of_bounds_are_refused(options: dict[str, float], message: s
 
 def test_equal_seeds_give_equal_texts_and_others_others(tiny_checkpoint: Checkpoint) -> None:
     decoder, prompt = Decoder(tiny_checkpoint), encode("Emma")
-    texts = [list(generate(decoder, prompt, 30, seed=seed, temperature=2.0)) for seed in (1, 1, 2)]
+    texts = [
+        [step.token for step in generate(decoder, prompt, 30, seed=seed, temperature=2.0)]
+        for seed in (1, 1, 2)
+    ]
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
     assert all(len(text) == 30 for text in texts)
@@ -72,7 +75,9 @@ def test_equal_seeds_give_equal_texts_and_others_others(tiny_checkpoint: Checkpo
 def test_greedy_tokens_are_the_most_likely_without_a_cache_too(tiny_checkpoint: Checkpoint) -> None:
     """Up to rounding: where the two best logits are close, either may lead."""
     decoder, prompt = Decoder(tiny_checkpoint), encode("Emma")
-    made = list(generate(decoder, prompt, 20, temperature=0))
+    steps = list(generate(decoder, prompt, 20, temperature=0))
+    made = [step.token for step in steps]
+    assert made == [int(step.logits.argmax()) for step in steps]
     logits = decoder.forward(np.array([*prompt, *made]))[len(prompt) - 1 : -1]
     chosen = logits[np.arange(20), made]
     assert (chosen >= logits.max(axis=-1) - 0.5).all()
