@@ -309,11 +309,15 @@ def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt
         raise InputError(f"{len(beats)} bytes of beats; a matrix of {m} x {k} takes {size}")
     image = np.frombuffer(beats, dtype=np.uint8).reshape(row_tiles, -1)
     matrix = np.empty((row_tiles * config.rows, k_tiles * config.lanes), dtype=np.int8)
+    counts = np.empty(len(matrix), dtype=np.uint64)
     step = max(1, _CHUNK_TRITS // (config.rows * matrix.shape[1]))
     for low in range(0, row_tiles, step):
         part = np.ascontiguousarray(image[low : low + step, bias_bytes:])
         trits = unpack_tiles(config, part.reshape(len(part) * k_tiles, -1))
-        _place_tiles(config, trits, matrix[low * config.rows : (low + step) * config.rows], low * config.rows)
+        rows = matrix[low * config.rows : (low + step) * config.rows]
+        _place_tiles(config, trits, rows, low * config.rows)
+        if bias_bytes:
+            counts[low * config.rows : (low + step) * config.rows] = _count_negative(rows)
     if matrix[m:].any() or matrix[:, k:].any():
         matrix[:m, :k] = 0
         row, column = np.argwhere(matrix)[0]
@@ -323,7 +327,6 @@ def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt
         )
     if bias_bytes:
         bias = np.ascontiguousarray(image[:, :bias_bytes]).view("<u2")
-        counts = _count_negative(matrix)
         found = bias[:, : config.rows].ravel()
         if (found != counts).any():
             row = int(np.argmax(found != counts))
@@ -346,8 +349,10 @@ def _place_tiles(
         config.rows,
         chains,
     )
-    target = matrix.reshape(shape[0], config.rows, shape[1], config.positions, chains)
-    target[...] = trits[:, :count].reshape(shape).transpose(0, 3, 1, 2, 4)
+    # As wide elements as there are, so that fewer are moved.
+    unit = f"<u{min(chains & -chains, 8)}"
+    target = matrix.view(unit).reshape(shape[0], config.rows, shape[1], config.positions, -1)
+    target[...] = trits[:, :count].view(unit).reshape(*shape[:4], -1).transpose(0, 3, 1, 2, 4)
     if (matrix == ILLEGAL).any():
         row, column = np.argwhere(matrix == ILLEGAL)[0]
         raise InputError(

@@ -58,7 +58,14 @@ _S5_BITS = np.array(
     [sum((word >> bit & 1) << 8 * bit for bit in range(5)) for word in range(32)], dtype="<u8"
 )
 _I2_TRITS = _unpack_table("i2", 4).view("<u4").ravel()
-_S5_TRITS = _unpack_table("s5", 1)
+# Six trits by two s5 words, a byte each.
+_S5_TRITS = np.concatenate(
+    [np.tile(_unpack_table("s5", 1), (256, 1)), np.repeat(_unpack_table("s5", 1), 256, axis=0)], axis=1
+)
+# The bits of a number below 16, a byte each: at most four bits of a beat are too few for a word.
+_STRIPES = np.array(
+    [sum((number >> bit & 1) << 8 * bit for bit in range(4)) for number in range(16)], dtype="<u4"
+)
 _S8_TRITS = _unpack_table("s8", 1)
 
 
@@ -178,17 +185,35 @@ def pack_tiles(config: AcceleratorConfig, codes: Bytes) -> Bytes:
 def _words_of_s5_beats(config: AcceleratorConfig, beats: Bytes) -> Bytes:
     """Return the words of tiles, a byte each: the inverse of `_s5_beats`."""
     stripes, per_beat, size = striped_words(config), config.words_per_beat, config.weight_port_bits // 8
-    blocks = -(-config.tile_beats // config.block_beats)
-    beats = _padded(beats, blocks * config.block_beats * size).reshape(-1, blocks, config.block_beats, size)
-    wide = np.zeros((*beats.shape[:-1], size + 1), dtype=np.uint16)
-    wide[..., :size] = beats
-    wide[..., :size] |= wide[..., 1:] << 8
-    start = 5 * np.arange(per_beat)
-    whole = (wide[..., start // 8] >> (start % 8).astype(np.uint16) & 31).astype(np.uint8)
-    rest = beats[..., -1:] >> np.arange(8 - stripes, 8, dtype=np.uint8) & 1
-    place = np.arange(config.block_beats, dtype=np.uint8)[:, None]
-    extra = (rest << place).sum(axis=-2, dtype=np.uint8)
-    return np.concatenate([whole.reshape(len(beats), blocks, -1), extra], axis=-1).reshape(len(beats), -1)
+    length = config.block_beats
+    blocks = -(-config.tile_beats // length)
+    tiles = len(beats)
+    # The beats, and what the last integer reads beyond them.
+    data = np.zeros(tiles * blocks * length * size + 8, dtype=np.uint8)
+    data[:-8].reshape(tiles, blocks * length * size)[:, : beats.shape[1]] = beats
+
+    # Eight words of 40 bits become a byte each: every second field moves up, and fields halve, three times.
+    shape = (tiles, blocks, length, -(-per_beat // 8))
+    steps = (blocks * length * size, length * size, size, 5)
+    bits = np.ndarray(shape, "<u8", data, strides=steps) & np.uint64((1 << 40) - 1)
+    for shift, low in ((12, 0xFFFFF), (6, 0x000003FF000003FF), (3, 0x001F001F001F001F)):
+        kept = bits & np.uint64(low)
+        bits ^= kept
+        bits <<= np.uint64(shift)
+        bits |= kept
+    fields = bits.view(np.uint8).reshape(tiles, blocks, length, -1)
+    words = np.empty((tiles, blocks, length * per_beat + stripes), dtype=np.uint8)
+    words[..., : length * per_beat].reshape(tiles, blocks, length, per_beat)[...] = fields[..., :per_beat]
+
+    # Remaining bit i of beat j is bit j of word i; the remaining bits are the highest of the beat.
+    if stripes:
+        last = np.ndarray(shape[:3], np.uint8, data, offset=size - 1, strides=steps[:3]) >> np.uint8(
+            8 - stripes
+        )
+        striped = _STRIPES.take(last) << np.arange(length, dtype="<u4")
+        extra = np.bitwise_or.reduce(striped, axis=-1).view(np.uint8).reshape(tiles, blocks, 4)
+        words[..., length * per_beat :] = extra[..., :stripes]
+    return words.reshape(tiles, -1)
 
 
 def unpack_tiles(config: AcceleratorConfig, beats: Bytes) -> Trits:
@@ -213,4 +238,6 @@ def unpack_tiles(config: AcceleratorConfig, beats: Bytes) -> Trits:
     words = _words_of_s5_beats(config, beats)
     if not words[:, tile_words(config) :].any():
         words = words[:, : tile_words(config)]
-    return _S5_TRITS.take(words, axis=0).reshape(len(beats), -1)
+    # Two words a look-up; one that makes the number even is 0, three trits of 0.
+    pairs = _padded(words, words.shape[1] + words.shape[1] % 2)
+    return _S5_TRITS.take(np.ascontiguousarray(pairs).view("<u2"), axis=0).reshape(len(beats), -1)
