@@ -7,29 +7,24 @@ SHA-256 of every tensor's bytes and of the configuration. One entry, because the
 writes several in a random order and equal models are to give equal files.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_safetensors
 
 from tritforge.accel.errors import InputError
-from tritforge.accel.files import write_atomically
-from tritforge.models.base3 import bytes_per_row, pack, unpack
 from tritforge.models.config import DecoderConfig
 from tritforge.models.lazy import LazyMapping
+from tritforge.models.strict_json import shown
 from tritforge.models.ternary import TernaryMatrix, quantise_weights
 
-FORMAT_VERSION = 1
-_METADATA = "tritforge"
-_DTYPES = {"U8": np.uint8, "F32": np.float32}
+if TYPE_CHECKING:
+    from tritforge.models.reader import MemoryReader
 
 
 def matrix_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
@@ -90,8 +85,8 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         shapes = matrix_shapes(self.config)
-        _same_names(self.matrices, shapes, "matrix")
-        _same_names(self.tensors, tensor_shapes(self.config), "tensor")
+        same_names(self.matrices, shapes, "matrix")
+        same_names(self.tensors, tensor_shapes(self.config), "tensor")
         if not isinstance(self.matrices, LazyMapping):
             self._check()
             object.__setattr__(self, "matrices", MappingProxyType(dict(self.matrices)))
@@ -131,21 +126,9 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """Content of the file; equal models give equal bytes."""
-        stored: dict[str, npt.NDArray[Any]] = {}
-        for name, matrix in self.matrices.items():
-            stored[f"{name}.weight"] = pack(matrix.codes)
-            stored[f"{name}.weight_scale"] = np.array([matrix.scale], dtype=np.float32)
-        # The writer takes the memory as it lies.
-        stored |= {name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
-        config = self.config.to_dict()
-        document = {
-            "format_version": FORMAT_VERSION,
-            "config": config,
-            "shapes": {name: [matrix.m, matrix.k] for name, matrix in self.matrices.items()},
-            "sha256": {"config": _config_hash(config)}
-            | {name: sha256(tensor.tobytes()).hexdigest() for name, tensor in stored.items()},
-        }
-        return to_safetensors(stored, metadata={_METADATA: json.dumps(document, sort_keys=True)})
+        file = BytesIO()
+        _native().write_to(file, self._reader())
+        return file.getvalue()
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all.
@@ -155,7 +138,7 @@ class Checkpoint:
         InputError
             The path cannot be written.
         """
-        write_atomically(path, self.to_bytes())
+        _native().write_native(self._reader(), path)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -167,18 +150,24 @@ class Checkpoint:
             The file cannot be read, is of another format or version, is truncated or damaged; the message
             names the tensor and the values.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                return _read(file)
-        except SafetensorError as error:
-            size = path.stat().st_size
-            raise InputError(
-                f"{path}: its {size} bytes are not a whole safetensors file ({error}); fetch it again"
-            ) from error
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+        with _native().NativeReader(path) as reader:
+            return cls(
+                config=reader.config,
+                matrices={name: reader.matrix(name) for name in reader.matrices},
+                tensors={name: reader.tensor(name) for name in reader.tensors},
+            )
+
+    def _reader(self) -> "MemoryReader":
+        from tritforge.models.reader import MemoryReader
+
+        return MemoryReader(self)
+
+
+def _native() -> ModuleType:
+    """Return `tritforge.models.native`, which builds on this module."""
+    from tritforge.models import native
+
+    return native
 
 
 def quantise_master(config: DecoderConfig, tensors: Mapping[str, npt.NDArray[np.float32]]) -> Checkpoint:
@@ -197,7 +186,7 @@ def quantise_master(config: DecoderConfig, tensors: Mapping[str, npt.NDArray[np.
         A tensor is missing, unknown, or of another type, shape or content than it must be.
     """
     names = {f"{name}.weight": name for name in matrix_shapes(config)}
-    _same_names(tensors, names.keys() | tensor_shapes(config), "tensor")
+    same_names(tensors, names.keys() | tensor_shapes(config), "tensor")
     matrices = {}
     for stored, name in names.items():
         try:
@@ -208,71 +197,11 @@ def quantise_master(config: DecoderConfig, tensors: Mapping[str, npt.NDArray[np.
     return Checkpoint(config=config, matrices=matrices, tensors=others)
 
 
-def _config_hash(config: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
-def _same_names(found: Mapping[str, Any], expected: Mapping[str, Any] | set[str], what: str) -> None:
+def same_names(found: Mapping[str, Any], expected: Mapping[str, Any] | set[str], what: str) -> None:
+    """Refuse names that are missing or that do not belong to the model."""
     missing = sorted(set(expected) - set(found))
     if missing:
         raise InputError(f"{what} {missing[0]} is missing ({len(missing)} of {len(expected)} are)")
     extra = sorted(set(found) - set(expected))
     if extra:
-        raise InputError(f"{what} {extra[0]} does not belong to the model ({len(extra)} such)")
-
-
-def _metadata(file: Any) -> dict[str, Any]:
-    """Return the metadata document with the parts that the rest relies on checked."""
-    try:
-        document = json.loads((file.metadata() or {})[_METADATA])
-        version = document["format_version"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"no valid metadata entry {_METADATA!r}; this is not a TritForge model") from error
-    if version != FORMAT_VERSION:
-        raise InputError(f"format version {version!r} is unknown; this release reads {FORMAT_VERSION}")
-    for key in ("config", "shapes", "sha256"):
-        if not isinstance(document.get(key), dict):
-            raise InputError(f"the metadata's {key} is {document.get(key)!r}; an object is needed")
-    return dict(document)
-
-
-def _read(file: Any) -> Checkpoint:
-    document = _metadata(file)
-    hashes = document["sha256"]
-    if _config_hash(document["config"]) != hashes.get("config"):
-        raise InputError(
-            f"the configuration's SHA-256 is {_config_hash(document['config'])}, "
-            f"not {hashes.get('config')} as recorded; the file is damaged"
-        )
-    config = DecoderConfig.from_dict(document["config"])
-    shapes = matrix_shapes(config)
-    if document["shapes"] != {name: list(shape) for name, shape in shapes.items()}:
-        raise InputError("the metadata's shapes are not those of its configuration; the file is damaged")
-    layout: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for name, (m, k) in shapes.items():
-        layout[f"{name}.weight"] = ("U8", (m, bytes_per_row(k)))
-        layout[f"{name}.weight_scale"] = ("F32", (1,))
-    layout |= {name: ("F32", shape) for name, shape in tensor_shapes(config).items()}
-    _same_names(dict.fromkeys(file.keys()), layout, "tensor")
-    stored = {name: _tensor(file, name, *layout[name], hashes.get(name)) for name in layout}
-    matrices = {}
-    for name, (_, k) in shapes.items():
-        try:
-            codes = unpack(stored[f"{name}.weight"], k)
-            matrices[name] = TernaryMatrix(codes=codes, scale=stored[f"{name}.weight_scale"][0])
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
-    tensors = {name: stored[name] for name in tensor_shapes(config)}
-    return Checkpoint(config=config, matrices=matrices, tensors=tensors)
-
-
-def _tensor(file: Any, name: str, dtype: str, shape: tuple[int, ...], recorded: object) -> npt.NDArray[Any]:
-    view = file.get_slice(name)
-    found = view.get_dtype(), tuple(view.get_shape())
-    if found != (dtype, shape):
-        raise InputError(f"{name} is {found[0]} of shape {found[1]}; {dtype} of shape {shape} is needed")
-    values = np.asarray(file.get_tensor(name), dtype=_DTYPES[dtype])
-    computed = sha256(values.tobytes()).hexdigest()
-    if computed != recorded:
-        raise InputError(f"the SHA-256 of {name} is {computed}, not {recorded} as recorded; fetch it again")
-    return values
+        raise InputError(f"{what} {shown(extra[0])} does not belong to the model ({len(extra)} such)")

@@ -96,6 +96,11 @@ class DecoderConfig:
             raise InputError(f"hidden_act is {self.hidden_act!r}; one of {', '.join(ACTIVATIONS)} is needed")
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the architecture is that of BitNet b1.58 2B-4T, so that `to_dict` has no field of it."""
+        return not _ARCHITECTURE & self.to_dict().keys()
+
+    @property
     def attention_width(self) -> int:
         """Width of all query heads together."""
         return self.num_attention_heads * self.head_dim

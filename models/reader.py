@@ -15,6 +15,8 @@ from tritforge.models.config import DecoderConfig
 from tritforge.models.lazy import LazyMapping
 from tritforge.models.ternary import TernaryMatrix
 
+#: Kind of a scale (`tritforge.models.ternary.SCALE_KINDS`), and the shape of its grid; None where it is one number.
+ScaleForm = tuple[str, tuple[int, ...] | None]
 #: Float32 numbers that `CheckpointReader.chunks` yields at a time: 64 MiB.
 CHUNK = 1 << 24
 
@@ -85,6 +87,12 @@ class CheckpointReader(ABC):
                 f"{self.path}: {name} has shape {(matrix.m, matrix.k)}; the configuration says {shape}"
             )
         return matrix
+
+    def scale_form(self, name: str) -> ScaleForm:
+        """Return what a matrix's scale is. The matrix is read for it, unless its format says so by itself."""
+        matrix = self.matrix(name)
+        grid = None if isinstance(matrix.scale, np.float32) else matrix.scale.shape
+        return matrix.scale_kind, grid
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read rows of a float tensor (of its first axis), start to stop, as float32.

@@ -138,7 +138,8 @@ def test_a_changed_tensor_is_named_with_both_hashes(saved: Saved) -> None:
     rewrite(path, tensors, document)
     recorded = document["sha256"]["model.norm.weight"]
     refuses(
-        path, f"the SHA-256 of model.norm.weight is {computed}, not {recorded} as recorded; fetch it again"
+        path,
+        f"model.norm.weight: the SHA-256 of its numbers is {computed}, not {recorded} as recorded; fetch it again",
     )
 
 
@@ -197,8 +198,8 @@ def test_an_extra_tensor_is_named(saved: Saved) -> None:
 
 def test_an_unknown_format_version_is_named(saved: Saved) -> None:
     path, tensors, document = saved
-    rewrite(path, tensors, {**document, "format_version": 2})
-    refuses(path, "format version 2 is unknown; this release reads 1")
+    rewrite(path, tensors, {**document, "format_version": 3})
+    refuses(path, "format version 3 is unknown; this release reads 1 and 2")
 
 
 def test_a_changed_configuration_is_noticed(saved: Saved) -> None:
