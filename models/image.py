@@ -185,13 +185,13 @@ def _check_codes(codes: npt.NDArray[np.integer], first_row: int) -> None:
     )
 
 
-def _count_negative(matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
-    """Return the number of negative entries of each row."""
+def _count_negative(matrix: npt.NDArray[np.int8]) -> npt.NDArray[np.uint16]:
+    """Return the number of negative entries of each row, of which there are 32768 at most."""
     if matrix.shape[1] % 8:
-        counts: npt.NDArray[np.uint64] = (matrix < 0).sum(axis=1, dtype=np.uint64)
+        counts: npt.NDArray[np.uint16] = (matrix < 0).sum(axis=1, dtype=np.uint16)
     else:
         signs = matrix.view(np.uint64) & np.uint64(0x8080808080808080)
-        counts = np.bitwise_count(signs).sum(axis=1, dtype=np.uint64)
+        counts = np.bitwise_count(signs).sum(axis=1, dtype=np.uint16)
     return counts
 
 
@@ -309,7 +309,7 @@ def unpack_image(config: AcceleratorConfig, beats: bytes, m: int, k: int) -> npt
         raise InputError(f"{len(beats)} bytes of beats; a matrix of {m} x {k} takes {size}")
     image = np.frombuffer(beats, dtype=np.uint8).reshape(row_tiles, -1)
     matrix = np.empty((row_tiles * config.rows, k_tiles * config.lanes), dtype=np.int8)
-    counts = np.empty(len(matrix), dtype=np.uint64)
+    counts = np.empty(len(matrix), dtype=np.uint16)
     step = max(1, _CHUNK_TRITS // (config.rows * matrix.shape[1]))
     for low in range(0, row_tiles, step):
         part = np.ascontiguousarray(image[low : low + step, bias_bytes:])

@@ -4,6 +4,7 @@ Four trits lie in a byte on the way (the code of ``i2``), so that most steps mov
 looked up several trits at a time.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -128,22 +129,51 @@ def _s5_words(codes: Bytes) -> Bytes:
     return _S5_PAIRS.take(bits.view("<u2")).view(np.uint8).reshape(len(codes), -1)
 
 
+def _s5_length(config: AcceleratorConfig) -> int:
+    """Return how many words the beats of a tile have room for, the stripes of its last block included."""
+    blocks = -(-config.tile_beats // config.block_beats)
+    return config.tile_beats * config.words_per_beat + blocks * striped_words(config)
+
+
+def _s5_runs(config: AcceleratorConfig, words: Bytes) -> Iterator[tuple[slice, Bytes, Bytes]]:
+    """Yield a tile's whole blocks, and the shorter one that may follow, as views of words, shape (tiles, words).
+
+    These are the numbers of their beats; the words that lie whole in them, shape (tiles, blocks, beats, words); and
+    those in their stripes, shape (tiles, blocks, words).
+    """
+    blocks, rest = divmod(config.tile_beats, config.block_beats)
+    beat = start = 0
+    for count, length in ((blocks, config.block_beats), (1, rest)):
+        if count and length:
+            whole = length * config.words_per_beat
+            size = count * (whole + striped_words(config))
+            run = words[:, start : start + size].reshape(len(words), count, -1)
+            yield (
+                slice(beat, beat + count * length),
+                run[..., :whole].reshape(len(words), count, length, config.words_per_beat),
+                run[..., whole:],
+            )
+            beat, start = beat + count * length, start + size
+
+
 def _s5_beats(config: AcceleratorConfig, words: Bytes) -> Bytes:
     """Return the beats, shape (tiles, beats, bytes), of words of a byte each."""
     stripes, per_beat, port = striped_words(config), config.words_per_beat, config.weight_port_bits
-    length = config.block_beats
-    blocks = -(-config.tile_beats // length)
-    words = _padded(words, blocks * (length * per_beat + stripes)).reshape(len(words), blocks, -1)
+    tiles, count = len(words), config.tile_beats
+    words = _padded(words, _s5_length(config))
 
     # Eight words become 40 bits: every second field moves down to its neighbour, and fields double, three times.
-    fields = np.zeros((len(words), blocks, length, -(-per_beat // 8) * 8), dtype=np.uint8)
-    fields[..., :per_beat] = words[..., : length * per_beat].reshape(len(words), blocks, length, per_beat)
+    fields = np.zeros((tiles, count, -(-per_beat // 8) * 8), dtype=np.uint8)
+    for run, whole, _ in _s5_runs(config, words):
+        fields[:, run, :per_beat] = whole.reshape(tiles, -1, per_beat)
     bits = fields.view("<u8")
     for shift, low in ((3, 0x001F001F001F001F), (6, 0x000003FF000003FF), (12, 0xFFFFF)):
         kept = bits & np.uint64(low)
-        bits = kept | (bits ^ kept) >> np.uint64(shift)
+        bits ^= kept
+        bits >>= np.uint64(shift)
+        bits |= kept
 
-    beats = np.zeros((len(words), blocks, length, -(-port // 64)), dtype="<u8")
+    beats = np.zeros((tiles, count, -(-port // 64)), dtype="<u8")
     for group in range(bits.shape[-1]):
         at, shift = divmod(40 * group, 64)
         beats[..., at] |= bits[..., group] << np.uint64(shift)
@@ -151,13 +181,13 @@ def _s5_beats(config: AcceleratorConfig, words: Bytes) -> Bytes:
             beats[..., at + 1] |= bits[..., group] >> np.uint64(64 - shift)
 
     # Bit j of word i is remaining bit i of beat j; the remaining bits are the highest of the beat.
-    rest = np.zeros((len(words), blocks), dtype="<u8")
-    for stripe in range(stripes):
-        rest |= _S5_BITS.take(words[..., length * per_beat + stripe]) << np.uint64(stripe)
-    by_beat = rest.view(np.uint8).reshape(len(words), blocks, 8)[..., :length].astype("<u8")
-    beats[..., -1] |= by_beat << np.uint64((port - stripes) % 64)
-    data = beats.view(np.uint8)[..., : port // 8]
-    return data.reshape(len(words), -1, port // 8)[:, : config.tile_beats]
+    for run, whole, striped in _s5_runs(config, words):
+        rest = np.zeros(whole.shape[:2], dtype="<u8")
+        for stripe in range(stripes):
+            rest |= _S5_BITS.take(striped[..., stripe]) << np.uint64(stripe)
+        by_beat = rest.view(np.uint8).reshape(*whole.shape[:2], 8)[..., : whole.shape[2]].astype("<u8")
+        beats[:, run, -1] |= by_beat.reshape(tiles, -1) << np.uint64((port - stripes) % 64)
+    return beats.view(np.uint8)[..., : port // 8]
 
 
 def pack_tiles(config: AcceleratorConfig, codes: Bytes) -> Bytes:
@@ -185,35 +215,32 @@ def pack_tiles(config: AcceleratorConfig, codes: Bytes) -> Bytes:
 def _words_of_s5_beats(config: AcceleratorConfig, beats: Bytes) -> Bytes:
     """Return the words of tiles, a byte each: the inverse of `_s5_beats`."""
     stripes, per_beat, size = striped_words(config), config.words_per_beat, config.weight_port_bits // 8
-    length = config.block_beats
-    blocks = -(-config.tile_beats // length)
-    tiles = len(beats)
+    tiles, count = len(beats), config.tile_beats
     # The beats, and what the last integer reads beyond them.
-    data = np.zeros(tiles * blocks * length * size + 8, dtype=np.uint8)
-    data[:-8].reshape(tiles, blocks * length * size)[:, : beats.shape[1]] = beats
+    data = np.zeros(beats.size + 8, dtype=np.uint8)
+    data[:-8] = beats.ravel()
 
     # Eight words of 40 bits become a byte each: every second field moves up, and fields halve, three times.
-    shape = (tiles, blocks, length, -(-per_beat // 8))
-    steps = (blocks * length * size, length * size, size, 5)
-    bits = np.ndarray(shape, "<u8", data, strides=steps) & np.uint64((1 << 40) - 1)
+    shape, strides = (tiles, count, -(-per_beat // 8)), (count * size, size, 5)
+    bits = np.ndarray(shape, "<u8", data, strides=strides) & np.uint64((1 << 40) - 1)
     for shift, low in ((12, 0xFFFFF), (6, 0x000003FF000003FF), (3, 0x001F001F001F001F)):
         kept = bits & np.uint64(low)
         bits ^= kept
         bits <<= np.uint64(shift)
         bits |= kept
-    fields = bits.view(np.uint8).reshape(tiles, blocks, length, -1)
-    words = np.empty((tiles, blocks, length * per_beat + stripes), dtype=np.uint8)
-    words[..., : length * per_beat].reshape(tiles, blocks, length, per_beat)[...] = fields[..., :per_beat]
+    fields = bits.view(np.uint8)
 
     # Remaining bit i of beat j is bit j of word i; the remaining bits are the highest of the beat.
-    if stripes:
-        last = np.ndarray(shape[:3], np.uint8, data, offset=size - 1, strides=steps[:3]) >> np.uint8(
-            8 - stripes
-        )
-        striped = _STRIPES.take(last) << np.arange(length, dtype="<u4")
-        extra = np.bitwise_or.reduce(striped, axis=-1).view(np.uint8).reshape(tiles, blocks, 4)
-        words[..., length * per_beat :] = extra[..., :stripes]
-    return words.reshape(tiles, -1)
+    last = data[size - 1 : -8 : size].reshape(tiles, count) >> np.uint8(8 - stripes)
+    words = np.empty((tiles, _s5_length(config)), dtype=np.uint8)
+    for run, whole, striped in _s5_runs(config, words):
+        whole[...] = fields[:, run, :per_beat].reshape(whole.shape)
+        if stripes:
+            spread = _STRIPES.take(last[:, run].reshape(whole.shape[:3]))
+            spread <<= np.arange(whole.shape[2], dtype="<u4")
+            extra = np.bitwise_or.reduce(spread, axis=-1, keepdims=True).view(np.uint8)
+            striped[...] = extra[..., :stripes]
+    return words
 
 
 def unpack_tiles(config: AcceleratorConfig, beats: Bytes) -> Trits:
