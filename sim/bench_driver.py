@@ -139,6 +139,10 @@ class RtlProduct:
         self._folder = folder
         self._images: dict[str, int] = {}
         self._numbers = count()
+        self._batch_files = [
+            folder / name
+            for name in ("jobs.txt", "activations.bin", "partials.bin", "results.bin", "timeline.txt")
+        ]
         self._progress = folder / "progress.jsonl"
 
     def report(self, **progress: Any) -> None:
@@ -257,12 +261,17 @@ class RtlProduct:
             beats += job.tokens * job.k + job.m * job.tokens
             # Far above what any job needs, pauses included: each beat and each token of each tile 64 cycles.
             limit += 64 * (beats + config.row_tiles(job.m) * config.k_tiles(job.k) * job.tokens)
-        (self._folder / "jobs.txt").write_text("\n".join(lines) + "\n")
-        (self._folder / "activations.bin").write_bytes(b"".join(activations))
-        (self._folder / "partials.bin").write_bytes(b"".join(partials))
+        # Made anew: some file systems write a file that is cut to the disk at once, which takes milliseconds.
+        for file in self._batch_files:
+            file.unlink(missing_ok=True)
+        jobs, activation_file, partial_file, result_file, timeline = self._batch_files
+        jobs.write_text("\n".join(lines) + "\n")
+        activation_file.write_bytes(b"".join(activations))
+        if partials:
+            partial_file.write_bytes(b"".join(partials))
         timed_out, error = await self._run_batch(min(limit, LARGEST_LIMIT))
-        received = np.fromfile(self._folder / "results.bin", dtype="<i4")
-        stamps = [line.split() for line in (self._folder / "timeline.txt").read_text().splitlines()]
+        received = np.frombuffer(result_file.read_bytes(), dtype="<i4")
+        stamps = [line.split() for line in timeline.read_text().splitlines()]
         sizes = [each.job.m * each.job.tokens for each in todo]
         words = []
         if not timed_out and received.size == sum(sizes):

@@ -1,6 +1,11 @@
-"""Co-simulation of decoder layers: every ternary product on the RTL, every word compared with the golden model."""
+"""Co-simulation of decoder layers: every ternary product on the RTL, every word compared with the golden model.
 
-from collections.abc import Callable, Sequence
+The golden model runs the layer first, and each matrix gets the activations that it meets there: a wrong word shows
+where it arises and nowhere else, and the products, now independent of each other, can be spread over processes. For a
+model's shape without weights, operands are seeded.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +16,19 @@ import numpy.typing as npt
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
-from tritforge.models.library import held_out_text, load_model
+from tritforge.models.library import has_held_out_text, held_out_text, load_model
+from tritforge.models.shapes import ModelShape, find_shape
 from tritforge.models.tokenizer import encode
-from tritforge.sim.cycles import product_cycles
-from tritforge.sim.decoder import Decoder, GoldenProduct
+from tritforge.sim.comparison import Comparison, MatrixResult, predicted_cycles
 from tritforge.sim.jobs import split_product
-from tritforge.sim.simulator import CORE_NAME, build, run
+from tritforge.sim.operands import Operands, recorded_operands, seeded_operands, seeded_tokens
+from tritforge.sim.rtl_accelerator import compile_core
 
 if TYPE_CHECKING:
     from tritforge.accel.core import Core
-    from tritforge.sim.bench_driver import RtlProduct
 
-
-#: q, k, v, o, gate, up, down.
-MATRICES_PER_LAYER = 7
+#: Where operands are from.
+TEXT, TOKENS, SEED = "held-out text", "seeded tokens", "seeded operands"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +38,103 @@ class CosimTask:
     Attributes
     ----------
     model
-        A shipped model's name or a checkpoint's path.
+        A shipped model's name or a checkpoint's path; None with a shape.
+    shape
+        Name of a model's shape, whose operands are seeded; None with a model.
     layers
         Layers whose matrices run on the RTL.
     tokens
-        Characters of held-out text, in one pass.
+        Tokens in one pass: characters of held-out text where the model has one.
     seed
-        Chooses the place in the text.
+        Chooses the place in the text, the tokens, or the operands.
+    jobs
+        Simulator processes.
+
+    Raises
+    ------
+    InputError
+        Not one of model and shape, no layer, a number of jobs or a seed out of its bounds.
     """
 
-    model: str
+    model: str | None = None
+    shape: str | None = None
     layers: tuple[int, ...]
     tokens: int
     seed: int
+    jobs: int = 1
 
-    def check(self, checkpoint: Checkpoint, text: str, config: AcceleratorConfig) -> None:
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.shape is None):
+            raise InputError("a model or a shape is needed, one of the two")
+        if not self.layers:
+            raise InputError("there are no layers to run; one at least is needed")
+        if self.jobs < 1:
+            raise InputError(f"jobs is {self.jobs}; one process at least is needed")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; zero or more is needed")
+
+    @property
+    def name(self) -> str:
+        """The model's or the shape's name."""
+        return str(self.model if self.shape is None else self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """Where a task's operands come from: a checkpoint, or a shape.
+
+    Attributes
+    ----------
+    kind
+        `TEXT`, `TOKENS` or `SEED`.
+    layers
+        Number of layers that there are.
+    longest
+        Most tokens in one pass; None where the source does not say.
+    matrices
+        M and K of the matrices of a layer, by name.
+    """
+
+    kind: str
+    layers: int
+    longest: int | None
+    matrices: dict[str, tuple[int, int]]
+    _checkpoint: Checkpoint | None = None
+    _shape: ModelShape | None = None
+    _text: str = ""
+
+    @classmethod
+    def open(cls, task: CosimTask) -> "Source":
+        """Find what a task names.
+
+        Raises
+        ------
+        InputError
+            There is no such model or shape, or it is damaged.
+        """
+        if task.shape is not None:
+            shape = find_shape(task.shape)
+            return cls(
+                kind=SEED,
+                layers=shape.num_hidden_layers,
+                longest=shape.max_position_embeddings,
+                matrices={linear.name: (linear.outputs, linear.inputs) for linear in shape.linears},
+                _shape=shape,
+            )
+        checkpoint = load_model(task.name)
+        config = checkpoint.config
+        text = held_out_text(task.name) if has_held_out_text(task.name) else ""
+        longest = config.max_position_embeddings
+        return cls(
+            kind=TEXT if text else TOKENS,
+            layers=config.num_hidden_layers,
+            longest=min(longest, len(text)) if text else longest,
+            matrices=dict(config.matrices),
+            _checkpoint=checkpoint,
+            _text=text,
+        )
+
+    def check(self, task: CosimTask, config: AcceleratorConfig) -> None:
         """Refuse what cannot run, before a simulator is built.
 
         Raises
@@ -56,115 +142,35 @@ class CosimTask:
         InputError
             A layer, a number of tokens or a matrix out of bounds.
         """
-        shape = checkpoint.config
-        for layer in self.layers:
-            if not 0 <= layer < shape.num_hidden_layers:
-                raise InputError(
-                    f"layer is {layer}; {self.model} has layers 0 to {shape.num_hidden_layers - 1}"
-                )
-        longest = min(shape.max_position_embeddings, len(text))
-        if not 1 <= self.tokens <= longest:
-            raise InputError(f"tokens is {self.tokens}; {self.model} takes 1 to {longest}")
-        for name, (m, k) in shape.matrices.items():
+        for layer in task.layers:
+            if not 0 <= layer < self.layers:
+                raise InputError(f"layer is {layer}; {task.name} has layers 0 to {self.layers - 1}")
+        if task.tokens < 1 or (self.longest is not None and task.tokens > self.longest):
+            bound = "1 or more" if self.longest is None else f"1 to {self.longest}"
+            raise InputError(f"tokens is {task.tokens}; {task.name} takes {bound}")
+        for name, (m, k) in self.matrices.items():
             try:
                 split_product(config, m, k, 1)
             except InputError as error:
                 raise InputError(f"{name} does not fit the accelerator: {error}") from error
+
+    def operands(self, task: CosimTask) -> list[Operands]:
+        """Return the products of a task that was checked, in the order of their use."""
+        if self._shape is not None:
+            return seeded_operands(self._shape, task.layers, task.tokens, task.seed)
+        assert self._checkpoint is not None  # noqa: S101
+        tokens = (
+            passage(self._text, task.tokens, task.seed)
+            if self._text
+            else seeded_tokens(self._checkpoint, task.tokens, task.seed)
+        )
+        return recorded_operands(self._checkpoint, task.layers, tokens)
 
 
 def passage(text: str, tokens: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the tokens of a passage of held-out text, its place chosen by the seed."""
     start = int(np.random.default_rng(seed).integers(0, len(text) - tokens + 1))
     return encode(text[start : start + tokens], errors="replace")
-
-
-class ComparedProduct:
-    """Ternary product of a decoder that runs on the hardware and is compared with the golden model.
-
-    The hardware's words go on into the next matrix, so an error shows again wherever it propagates.
-
-    Parameters
-    ----------
-    hardware
-        The simulated core.
-    checkpoint
-        The model.
-    layers
-        Layers whose products run on the hardware; all others on the golden model.
-    """
-
-    def __init__(self, hardware: "RtlProduct", checkpoint: Checkpoint, layers: Sequence[int]) -> None:
-        self.matrices: list[dict[str, Any]] = []
-        self.first_mismatch: dict[str, Any] | None = None
-        self.timed_out = False
-        #: Words are missing, so the hardware's answer cannot go on into the next matrix.
-        self.stopped = False
-        self._hardware = hardware
-        self._checkpoint = checkpoint
-        self._golden = GoldenProduct(checkpoint)
-        self._prefixes = tuple(f"model.layers.{layer}." for layer in layers)
-
-    def __call__(self, name: str, codes_x: npt.NDArray[np.int8], /) -> npt.NDArray[np.int32]:
-        expected = self._golden(name, codes_x)
-        if not name.startswith(self._prefixes) or self.stopped:
-            return expected
-        config = self._hardware.config
-        tokens, k = codes_x.shape
-        m = expected.shape[1]
-        self._hardware.load(name, self._checkpoint.matrices[name].codes)
-        product = self._hardware.product(name, m, codes_x)
-        predicted = product_cycles(config, m, k, tokens)
-        words = product.words
-        compared = 0 if words is None else words.size
-        wrong = np.argwhere(words != expected) if words is not None else np.empty((0, 2))
-        if words is not None and len(wrong) and self.first_mismatch is None:
-            token, row = (int(i) for i in wrong[0])
-            self.first_mismatch = {
-                "name": name,
-                "token": token,
-                "row": row,
-                "expected": int(expected[token, row]),
-                "got": int(words[token, row]),
-            }
-        self.timed_out = product.timed_out
-        self.stopped = words is None
-        self.matrices.append(
-            {
-                "name": name,
-                "m": m,
-                "k": k,
-                "tokens": tokens,
-                "words_compared": compared,
-                "words_received": product.words_received,
-                "words_expected": m * tokens,
-                "mismatches": len(wrong),
-                "cycles": product.cycles,
-                "predicted_cycles": sum(batch.total for batch in predicted),
-                "utilisation": m * k * tokens / (product.cycles * config.lanes * config.rows)
-                if product.cycles
-                else 0.0,
-                "timed_out": product.timed_out,
-                "error": product.error,
-            }
-        )
-        self._hardware.report(**self.matrices[-1])
-        return expected if words is None else words
-
-
-def run_layers(hardware: "RtlProduct", task: dict[str, Any]) -> dict[str, Any]:
-    """Run decoder layers in the simulator's process; called by `tritforge.sim.bench_driver.serve`."""
-    todo = CosimTask(**{**task, "layers": tuple(task["layers"])})
-    checkpoint = load_model(todo.model)
-    product = ComparedProduct(hardware, checkpoint, todo.layers)
-    decoder = Decoder(checkpoint, product)
-    hidden = decoder.embed(passage(held_out_text(todo.model), todo.tokens, todo.seed))
-    for layer in range(max(todo.layers) + 1):
-        hidden = decoder.layer(layer, hidden)
-    return {
-        "matrices": product.matrices,
-        "first_mismatch": product.first_mismatch,
-        "timed_out": product.timed_out,
-    }
 
 
 def cosimulate(
@@ -175,6 +181,7 @@ def cosimulate(
     core: "Core | None" = None,
     trace: Path | None = None,
     on_phase: Callable[[str], None] | None = None,
+    on_cycles: Callable[[int, int], None] | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run layers on the RTL and compare every word.
@@ -190,16 +197,18 @@ def cosimulate(
     core
         A core to simulate in place of the one that `config` describes.
     trace
-        Where to write a waveform.
+        Where to write a waveform; takes one process.
     on_phase
-        Called with what is done next: building, then simulating.
+        Called with what is done next: building, the golden model, then simulating.
+    on_cycles
+        Called with the predicted cycles of what is done and of all, now and then, from whatever thread.
     on_progress
-        Called with each matrix's figures as it is done.
+        Called with each matrix's figures as it is done, from whatever thread.
 
     Returns
     -------
     dict
-        ``model, layer, tokens, seed, config, verilog_sha256, matrices, first_mismatch, timed_out, ok``.
+        ``model, operands, layer, tokens, seed, config, verilog_sha256, matrices, first_mismatch, timed_out, ok``.
 
     Raises
     ------
@@ -210,46 +219,45 @@ def cosimulate(
     SimulationError
         It did not get to its end.
     """
-    from tritforge.rtl.tools import verilator_environment
-    from tritforge.rtl.verilog import generate
 
     def say(phase: str) -> None:
         if on_phase is not None:
             on_phase(phase)
 
-    checkpoint = load_model(task.model)
-    task.check(checkpoint, held_out_text(task.model), config)
-    verilator_environment()  # a missing tool ends the work before it says that it has begun
-    generated = generate(config, name=CORE_NAME, core=core)
-    say("building the simulator (once per configuration)")
-    folder = build(generated, cache, trace=trace is not None)
+    if trace is not None and task.jobs > 1:
+        raise InputError(f"jobs is {task.jobs}; a waveform is that of one simulator, so 1 is needed with it")
+    source = Source.open(task)
+    source.check(task, config)
+    compiled = compile_core(config, cache, core=core, trace=trace is not None, on_phase=say)
+    if source.kind != SEED:
+        say("running the golden model")
+    todo = source.operands(task)
     say("simulating")
-    answer = run(
-        folder,
-        "tritforge.sim.cosim:run_layers",
-        asdict(task),
-        config=config.to_dict(),
+    total = sum(predicted_cycles(config, each) for each in todo)
+
+    def report(result: MatrixResult) -> None:
+        if on_progress is not None:
+            on_progress(result.to_dict())
+
+    results = Comparison(
+        compiled,
+        todo,
+        jobs=task.jobs,
         trace=trace,
-        on_progress=on_progress,
-    )
-    expected = len(task.layers) * MATRICES_PER_LAYER
+        on_cycles=None if on_cycles is None else lambda done: on_cycles(done, total),
+        on_result=report,
+    ).run()
+    first = next((result.first for result in results if result.first is not None), None)
     return {
-        "model": task.model,
+        "model": task.name,
+        "operands": source.kind,
         "layer": task.layers[0] if len(task.layers) == 1 else list(task.layers),
         "tokens": task.tokens,
         "seed": task.seed,
         "config": config.to_dict(),
-        "verilog_sha256": generated.sha256,
-        **answer,
-        "ok": len(answer["matrices"]) == expected and all(_passed(matrix) for matrix in answer["matrices"]),
+        "verilog_sha256": compiled.verilog_sha256,
+        "matrices": [result.to_dict() for result in results],
+        "first_mismatch": None if first is None else asdict(first),
+        "timed_out": any(result.timed_out for result in results),
+        "ok": len(results) == len(todo) and all(result.ok for result in results),
     }
-
-
-def _passed(matrix: dict[str, Any]) -> bool:
-    return bool(
-        matrix["mismatches"] == 0
-        and matrix["words_compared"] == matrix["words_expected"]
-        and matrix["cycles"] == matrix["predicted_cycles"]
-        and not matrix["timed_out"]
-        and matrix["error"] == 0
-    )

@@ -159,6 +159,10 @@ class RtlAccelerator(Accelerator):
         self._check_activations(weights, activations)
         return self._run(weights, activations, on_words)
 
+    def abort(self) -> None:
+        """End the simulator at once, from whatever thread; who waits for a product gets a `SimulationError`."""
+        self._simulation.stop()
+
     def _run(
         self,
         weights: LoadedMatrix,

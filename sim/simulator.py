@@ -221,6 +221,10 @@ class Simulation:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def stop(self) -> None:
+        """End the process at once."""
+        self._bench.stop()
+
     def close(self) -> None:
         """End the process if it has not ended, and remove its files."""
         self._bench.stop()

@@ -1,13 +1,14 @@
 """Decoder layers on the RTL: the report, and what it says when the hardware is wrong."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from mutants import LaneSign
+from small_shape import TINY as SMALL
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
@@ -15,9 +16,8 @@ from tritforge.accel.presets import PRESETS
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.library import held_out_text
 from tritforge.rtl.verilog import generate
-from tritforge.sim.cosim import ComparedProduct, CosimTask, cosimulate, passage
-from tritforge.sim.cycles import batch_cycles, product_cycles
-from tritforge.sim.decoder import GoldenProduct
+from tritforge.sim.cosim import CosimTask, Source, cosimulate, passage
+from tritforge.sim.cycles import batch_cycles
 from tritforge.sim.jobs import Job
 
 TINY = PRESETS["tiny"]
@@ -25,8 +25,8 @@ MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_at
 MATRICES += ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
 
 
-def task(model: Path, **changes: Any) -> CosimTask:
-    return CosimTask(**{"model": str(model), "layers": (1,), "tokens": 6, "seed": 3, **changes})
+def task(path: Path, /, **changes: Any) -> CosimTask:
+    return CosimTask(**{"model": str(path), "layers": (1,), "tokens": 6, "seed": 3, **changes})
 
 
 def test_a_layer_is_equal_and_as_long_as_predicted(
@@ -34,6 +34,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
 ) -> None:
     """Six tokens on an accelerator that takes four: every matrix is two jobs."""
     progress: list[dict[str, Any]] = []
+    cycles_done: list[tuple[int, int]] = []
     phases: list[str] = []
     result = cosimulate(
         task(tiny_model),
@@ -41,12 +42,13 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
         cache=simulators,
         on_phase=phases.append,
         on_progress=progress.append,
+        on_cycles=lambda done, total: cycles_done.append((done, total)),
     )
     assert list(result) == [
-        *("model", "layer", "tokens", "seed", "config", "verilog_sha256"),
+        *("model", "operands", "layer", "tokens", "seed", "config", "verilog_sha256"),
         *("matrices", "first_mismatch", "timed_out", "ok"),
     ]
-    assert result["model"] == str(tiny_model)
+    assert (result["model"], result["operands"]) == (str(tiny_model), "held-out text")
     assert (result["layer"], result["tokens"], result["seed"]) == (1, 6, 3)
     assert AcceleratorConfig.from_dict(result["config"]) == TINY
     assert result["verilog_sha256"] == generate(TINY).sha256
@@ -71,7 +73,15 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
             "error": 0,
         }
     assert progress == result["matrices"]
-    assert phases == ["building the simulator (once per configuration)", "simulating"]
+    total = sum(matrix["predicted_cycles"] for matrix in result["matrices"])
+    assert [each[1] for each in cycles_done] == [total] * len(cycles_done)
+    assert cycles_done == sorted(cycles_done)
+    assert cycles_done[-1][0] == total
+    assert phases == [
+        "building the simulator (once per configuration)",
+        "running the golden model",
+        "simulating",
+    ]
 
 
 def test_several_layers_run_one_after_the_other(tiny_model: Path, simulators: Path) -> None:
@@ -80,6 +90,73 @@ def test_several_layers_run_one_after_the_other(tiny_model: Path, simulators: Pa
     expected = [f"model.layers.{layer}.{name}" for layer in (0, 1) for name in MATRICES]
     assert [matrix["name"] for matrix in result["matrices"]] == expected
     assert result["ok"]
+
+
+def test_processes_side_by_side_find_what_one_finds(tiny_model: Path, simulators: Path) -> None:
+    alone, two = (cosimulate(task(tiny_model, jobs=jobs), TINY, cache=simulators) for jobs in (1, 2))
+    assert alone["ok"]
+    assert two == alone
+
+
+def test_a_model_without_a_text_runs_seeded_tokens(
+    tiny_checkpoint: Checkpoint, simulators: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    tiny_checkpoint.save(path)
+    result = cosimulate(task(path, layers=(0,), tokens=2), TINY, cache=simulators)
+    assert result["operands"] == "seeded tokens"
+    assert result["ok"]
+
+
+def test_a_shape_runs_on_seeded_operands(simulators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the size of a published model: every word of a layer's seven matrices, two simulators."""
+    shape = replace(
+        SMALL,
+        num_attention_heads=10,
+        num_key_value_heads=5,
+        head_dim=4,
+        hidden_size=40,
+        intermediate_size=60,
+    )
+    monkeypatch.setattr("tritforge.sim.cosim.find_shape", {"small": shape}.__getitem__)
+    todo = CosimTask(shape="small", layers=(0, 2), tokens=5, seed=8, jobs=2)
+    phases: list[str] = []
+    result = cosimulate(todo, TINY, cache=simulators, on_phase=phases.append)
+    assert phases == ["building the simulator (once per configuration)", "simulating"]
+    assert (result["model"], result["operands"], result["layer"]) == ("small", "seeded operands", [0, 2])
+    assert [matrix["name"] for matrix in result["matrices"]] == [
+        f"model.layers.{layer}.{name}" for layer in (0, 2) for name in MATRICES
+    ]
+    assert sum(matrix["words_compared"] for matrix in result["matrices"]) == 2 * 5 * (
+        40 * 3 + 20 * 2 + 60 * 2
+    )
+    assert result["ok"]
+    spoilt = cosimulate(replace(todo, layers=(2,)), TINY, cache=simulators, core=LaneSign(TINY))
+    assert not spoilt["ok"]
+    # Each matrix has its own operands: every one shows the bug where it arises.
+    assert all(matrix["mismatches"] for matrix in spoilt["matrices"])
+    assert (spoilt["first_mismatch"]["name"], spoilt["first_mismatch"]["row"]) == (
+        "model.layers.2.self_attn.q_proj",
+        1,
+    )
+
+
+@pytest.mark.slow
+def test_a_layer_of_bitnet_2b_4t_is_equal_at_full_size(simulators: Path) -> None:
+    todo = CosimTask(shape="microsoft/bitnet-b1.58-2B-4T", layers=(0,), tokens=1, seed=0, jobs=2)
+    result = cosimulate(todo, PRESETS["default"], cache=simulators)
+    assert result["ok"]
+    assert sum(matrix["m"] * matrix["k"] for matrix in result["matrices"]) == 69_468_160
+    assert sum(matrix["words_compared"] for matrix in result["matrices"]) == 22_784
+
+
+def test_a_wrong_core_stays_wrong_in_each_matrix_alone(tiny_model: Path, simulators: Path) -> None:
+    """Operands are the golden model's, so no matrix is compared on another one's wrong words."""
+    result = cosimulate(task(tiny_model), TINY, cache=simulators, core=LaneSign(TINY))
+    rows = {matrix["name"]: matrix["m"] for matrix in result["matrices"]}
+    for matrix in result["matrices"]:
+        # At most every fourth row, those of the array's row 1.
+        assert 0 < matrix["mismatches"] <= 6 * -(-rows[matrix["name"]] // 4)
 
 
 def test_one_build_serves_every_layer(tiny_model: Path, simulators: Path) -> None:
@@ -107,91 +184,6 @@ def test_a_wrong_lane_is_reported_with_the_first_word(
     assert result["matrices"][0]["words_compared"] == result["matrices"][0]["words_expected"]
 
 
-class FakeHardware:
-    """Products by the golden model, spoilt as a test wants it."""
-
-    def __init__(self, config: AcceleratorConfig, checkpoint: Checkpoint, **spoil: Any) -> None:
-        self.config = config
-        self.reported: list[dict[str, Any]] = []
-        self._golden = GoldenProduct(checkpoint)
-        self._spoil = spoil
-
-    def load(self, name: str, codes: Any) -> None:
-        self.loaded = name, codes.shape
-
-    def report(self, **progress: Any) -> None:
-        self.reported.append(progress)
-
-    def product(self, name: str, m: int, codes_x: Any) -> Any:
-        words = self._golden(name, codes_x)
-        (batch,) = product_cycles(self.config, m, codes_x.shape[1], len(codes_x))
-        answer = {
-            "words": words,
-            "words_received": words.size,
-            "cycles": batch.total,
-            "timed_out": False,
-            "error": 0,
-        }
-        return SimpleNamespace(**answer | self._spoil.get("answer", lambda words: {})(words))
-
-
-def compared(checkpoint: Checkpoint, **spoil: Any) -> tuple[ComparedProduct, FakeHardware]:
-    hardware: Any = FakeHardware(TINY, checkpoint, **spoil)
-    return ComparedProduct(hardware, checkpoint, (0,)), hardware
-
-
-NAME = "model.layers.0.self_attn.q_proj"
-
-
-def test_the_first_of_several_differing_words_is_kept(tiny_checkpoint: Checkpoint) -> None:
-    def spoil(words: Any) -> dict[str, Any]:
-        wrong = words.copy()
-        wrong[1, 3] += 1
-        wrong[2, 0] -= 5
-        return {"words": wrong}
-
-    product, hardware = compared(tiny_checkpoint, answer=spoil)
-    x = np.arange(120, dtype=np.int8).reshape(3, 40)
-    words = product(NAME, x)
-    expected = GoldenProduct(tiny_checkpoint)(NAME, x)
-    assert product.first_mismatch == {
-        "name": NAME,
-        "token": 1,
-        "row": 3,
-        "expected": int(expected[1, 3]),
-        "got": int(expected[1, 3]) + 1,
-    }
-    assert product.matrices[0]["mismatches"] == 2
-    # The hardware's word goes on into the next matrix, so that the error propagates.
-    assert words[1, 3] == expected[1, 3] + 1
-    product(NAME, -x)
-    assert product.first_mismatch["token"] == 1
-    assert hardware.reported == product.matrices
-
-
-@pytest.mark.parametrize("timed_out", [True, False])
-def test_missing_words_end_the_comparison_and_count_as_not_compared(
-    tiny_checkpoint: Checkpoint, timed_out: bool
-) -> None:
-    answer = {"words": None, "words_received": 7, "cycles": 0, "timed_out": timed_out}
-    product, _ = compared(tiny_checkpoint, answer=lambda words: answer)
-    x = np.ones((2, 40), dtype=np.int8)
-    words = product(NAME, x)
-    np.testing.assert_array_equal(words, GoldenProduct(tiny_checkpoint)(NAME, x))
-    assert (product.stopped, product.timed_out) == (True, timed_out)
-    (matrix,) = product.matrices
-    assert (matrix["words_compared"], matrix["words_expected"], matrix["mismatches"]) == (0, 80, 0)
-    assert matrix["utilisation"] == 0
-    product(NAME, x)
-    assert len(product.matrices) == 1
-
-
-def test_other_layers_stay_on_the_golden_model(tiny_checkpoint: Checkpoint) -> None:
-    product, hardware = compared(tiny_checkpoint)
-    product("model.layers.1.self_attn.q_proj", np.ones((2, 40), dtype=np.int8))
-    assert product.matrices == hardware.reported == []
-
-
 def test_what_cannot_run_is_refused_before_anything_is_built(tiny_model: Path, tmp_path: Path) -> None:
     short = AcceleratorConfig.from_dict({"k_max": 47}, base=TINY)
     low = AcceleratorConfig.from_dict({"m_max": 30}, base=TINY)
@@ -202,10 +194,37 @@ def test_what_cannot_run_is_refused_before_anything_is_built(tiny_model: Path, t
         ({"tokens": 65}, TINY, f"tokens is 65; {tiny_model} takes 1 to 64"),
         ({}, short, "mlp.down_proj does not fit the accelerator: K is 48; this configuration runs 1 to 47"),
         ({}, low, "self_attn.q_proj does not fit the accelerator: M is 40; this configuration runs 1 to 30"),
+        ({"layers": ()}, TINY, "there are no layers to run; one at least is needed"),
+        ({"jobs": 0}, TINY, "jobs is 0; one process at least is needed"),
+        ({"seed": -1}, TINY, "seed is -1; zero or more is needed"),
+        ({"shape": "bitnet-v2-1.3B"}, TINY, "a model or a shape is needed, one of the two"),
+        ({"model": None}, TINY, "a model or a shape is needed, one of the two"),
+        (
+            {"model": None, "shape": "bitnet-v2-1.3B", "layers": (0,)},
+            TINY,
+            "self_attn.q_proj does not fit the accelerator: M is 2048; this configuration runs 1 to 256",
+        ),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             cosimulate(task(tiny_model, **changes), config, cache=tmp_path / "cache")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_waveform_takes_one_process(tiny_model: Path, tmp_path: Path) -> None:
+    message = "jobs is 2; a waveform is that of one simulator, so 1 is needed with it"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        cosimulate(task(tiny_model, jobs=2), TINY, cache=tmp_path, trace=tmp_path / "waves.vcd")
+
+
+def test_tokens_of_a_shape_are_bounded_by_its_positions() -> None:
+    for name, tokens, bound in (
+        ("microsoft/bitnet-b1.58-2B-4T", 4097, "1 to 4096"),
+        ("bitnet-v2-1.3B", 0, "1 or more"),
+    ):
+        todo = CosimTask(shape=name, layers=(0,), tokens=tokens, seed=0)
+        with pytest.raises(InputError) as caught:
+            Source.open(todo).check(todo, PRESETS["default"])
+        assert str(caught.value) == f"tokens is {tokens}; {name} takes {bound}"
 
 
 def test_a_passage_is_chosen_by_its_seed_and_lies_within_the_text(tiny_model: Path) -> None:
