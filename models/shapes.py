@@ -31,6 +31,9 @@ STATUSES = {
 
 MIXERS = ("attention", "hgrn")
 
+#: Short names of shapes.
+ALIASES = {"bitnet-2b4t": "microsoft/bitnet-b1.58-2B-4T"}
+
 _SIZES = (
     "hidden_size",
     "intermediate_size",
@@ -336,7 +339,7 @@ def all_shapes() -> Mapping[str, ModelShape]:
 
 
 def find_shape(name: str) -> ModelShape:
-    """Look up a shape by its name, upper and lower case alike; an owner before a slash may be left out.
+    """Look up a shape by its name or alias, upper and lower case alike; an owner before a slash may be left out.
 
     Raises
     ------
@@ -346,7 +349,7 @@ def find_shape(name: str) -> ModelShape:
     shapes = all_shapes()
     if name in shapes:
         return shapes[name]
-    wanted = name.casefold()
+    wanted = ALIASES.get(name.casefold(), name).casefold()
     names = {key.casefold(): key for key in shapes}
     short = {key.rpartition("/")[2]: full for key, full in names.items()}
     if wanted in names or wanted in short:

@@ -13,7 +13,7 @@ from tritforge.accel.errors import InputError
 from tritforge.models import library
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.config import DecoderConfig
-from tritforge.models.shapes import ModelShape, all_shapes, find_shape, read_shapes, resolve_shape
+from tritforge.models.shapes import ALIASES, ModelShape, all_shapes, find_shape, read_shapes, resolve_shape
 
 ENTRY: dict[str, Any] = {
     "name": "tiny",
@@ -116,6 +116,12 @@ def test_unknown_vocabulary_cannot_be_counted() -> None:
 def test_every_shape_is_found_in_any_case_and_without_its_owner(name: str) -> None:
     assert find_shape(name.upper()) is all_shapes()[name]
     assert find_shape(name.rpartition("/")[2]) is all_shapes()[name]
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_alias_names_one_shape_in_any_case(alias: str, name: str) -> None:
+    assert find_shape(alias) is find_shape(alias.upper()) is all_shapes()[name]
+    assert resolve_shape(alias) is all_shapes()[name]
 
 
 def test_an_unknown_name_gets_those_that_come_close() -> None:
