@@ -4,7 +4,6 @@ A field is used, ignored on purpose (`IGNORED`), or an error: what is not known 
 a shape that leaves it out would be wrong without saying so.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,11 @@ from typing import Any
 
 from tritforge.accel.errors import InputError
 from tritforge.models.shapes import ModelShape
+from tritforge.models.strict_json import parse, shown
 
 CONFIG = "config.json"
+# Larger whole numbers are no sizes, and larger files no configurations.
+_LARGEST_SIZE, _LARGEST_FILE = 2**31 - 1, 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,8 @@ class _Config:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.error(f"{name} is {value!r}; a whole number of 1 or more is needed")
+        if value > _LARGEST_SIZE:
+            raise self.error(f"{name} is {shown(str(value))}; {_LARGEST_SIZE} is the largest that can be")
         return value
 
     def needed(self, name: str) -> int:
@@ -153,8 +157,8 @@ class _Config:
         value = self.fields.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise self.error(f"{name} is {value!r}; a number above 0 is needed")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e30:
+            raise self.error(f"{name} is {value!r}; a number above 0 is needed, and below 1e30")
         return float(value)
 
     def flag(self, name: str) -> bool | None:
@@ -170,15 +174,33 @@ class _Config:
         return value
 
 
-def _read(path: Path) -> _Config:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the fields of a ``config.json``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is no JSON object.
+    """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InputError(
+                f"{path} has {path.stat().st_size} bytes; a {CONFIG} has {_LARGEST_FILE} at most"
+            )
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a {CONFIG} or its folder") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+    try:
+        document = parse(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} must hold a JSON object, as Hugging Face writes {CONFIG}")
+    return document
+
+
+def _read(path: Path) -> _Config:
+    document = read_config(path)
     text = document.get("text_config")
     if isinstance(text, dict):
         # A model of text and images: its decoder alone is a shape.
@@ -201,7 +223,7 @@ def _check_fields(config: _Config) -> None:
     for name in config.fields:
         if name not in known:
             raise config.error(
-                f"the field {name} is not known and may change the matrices; "
+                f"the field {shown(name)} is not known and may change the matrices; "
                 "remove it from a copy of the file if it does not"
             )
     for name, (meaning, harmless) in _MUST_BE.items():
