@@ -103,12 +103,12 @@ def pack_blocks(kind: str, codes: Trits, scales: Floats) -> Bytes:
     codes : ndarray of int8, shape (M, K), K a multiple of 256
         -1, 0 or +1; not checked.
     scales : ndarray of float32, shape (M, K / 256)
-        Of each block; 0 is stored where all its codes are 0, as llama.cpp does.
+        Of each block, stored as they are; llama.cpp stores 0 for a block of zeros.
 
     Raises
     ------
     InputError
-        K is not a multiple of 256, or a scale is not a positive number that float16 has.
+        K is not a multiple of 256; a scale is negative, no number that float16 has, or 0 for codes that are not.
     """
     m, k = codes.shape
     if k % BLOCK:
@@ -117,10 +117,11 @@ def pack_blocks(kind: str, codes: Trits, scales: Floats) -> Bytes:
         )
     with np.errstate(over="ignore"):  # becomes infinite, which the comparison finds
         halves = scales.astype("<f2")
-    wrong = np.argwhere((halves.astype(np.float32) != scales) | ~(scales > 0))
+    wrong = np.argwhere((halves.astype(np.float32) != scales) | ~np.isfinite(halves))
     if wrong.size:
         value = scales[tuple(wrong[0])]
-        raise InputError(f"the scale {value!r} is not a positive number that float16 has, as {kind} needs")
+        raise InputError(f"the scale {value!r} is not a number that float16 has, as {kind} needs")
+    _check_scales(scales, codes)
     trits = codes.reshape(-1, BLOCK)
     blocks = np.empty((len(trits), BLOCK_BYTES[kind]), dtype=np.uint8)
     for part in _parts(len(trits)):
@@ -128,8 +129,7 @@ def pack_blocks(kind: str, codes: Trits, scales: Floats) -> Bytes:
             _pack_tq1_0(trits[part], blocks[part])
         else:
             _pack_pairs(trits[part], blocks[part, :64], width=32, first=0)
-    halves = np.where(trits.any(axis=1), halves.ravel(), np.float16(0)).astype("<f2")
-    blocks[:, -2:] = halves.view(np.uint8).reshape(-1, 2)
+    blocks[:, -2:] = np.ascontiguousarray(halves).view(np.uint8).reshape(-1, 2)
     return blocks.reshape(m, -1)
 
 
@@ -276,8 +276,7 @@ def _check_scales(scales: Floats, codes: Trits) -> None:
     if wrong.size:
         row, block = map(int, wrong[0])
         raise InputError(
-            f"row {row}, block {block}: the scale is {scales[row, block]}; a finite number from 0 up is needed: "
-            "the file is damaged"
+            f"row {row}, block {block}: the scale is {scales[row, block]}; a finite number from 0 up is needed"
         )
     zeros = np.argwhere(scales == 0)
     if zeros.size:
@@ -286,6 +285,5 @@ def _check_scales(scales: Floats, codes: Trits) -> None:
         if faulty.size:
             row, block = map(int, faulty[0])
             raise InputError(
-                f"row {row}, block {block}: the scale is 0 and codes are not, which makes zeros of them: "
-                "the file is damaged"
+                f"row {row}, block {block}: the scale is 0 and codes are not, which makes zeros of them"
             )
