@@ -11,3 +11,7 @@ class MissingToolError(RuntimeError):
 
 class SimulationError(RuntimeError):
     """A simulation that did not get to its end; the message holds the end of its log. Exit status 1."""
+
+
+class VerificationError(RuntimeError):
+    """A result that is not what it must be; the message names the first difference. Exit status 1."""

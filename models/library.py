@@ -1,4 +1,4 @@
-"""Models that come with the package, by name."""
+"""Models by name, those that come with the package, or by path."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _DATA = Path(__file__).parent / "data"
 _WEIGHTS = "model.safetensors"
 _HELD_OUT = "held_out.txt"
+#: Files, one of which every folder of a checkpoint has: the project's own, Hugging Face's, an image bundle's.
+_FIRST_FILES = (_WEIGHTS, "config.json", "manifest.json")
 
 
 def names() -> tuple[str, ...]:
@@ -19,34 +21,38 @@ def names() -> tuple[str, ...]:
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Return the weights' file of a shipped model, or of a file's or folder's path.
+    """Return a file of a shipped model, or of a checkpoint's file or folder: what belongs to it lies beside.
 
-    A folder must hold ``model.safetensors``. A shipped name comes first: a folder called ``austen`` is
-    reached as ``./austen``.
+    A shipped name comes first: a folder called ``austen`` is reached as ``./austen``.
 
     Raises
     ------
     InputError
-        Neither a shipped model nor a path that exists.
+        Neither a shipped model nor a path at which a checkpoint may lie.
     """
     if str(name_or_path) in names():
         return _DATA / str(name_or_path) / _WEIGHTS
     path = Path(name_or_path)
-    if path.is_dir() and (path / _WEIGHTS).is_file():
-        return path / _WEIGHTS
     if path.is_dir():
-        raise InputError(f"the folder {path} holds no {_WEIGHTS}; give a file or another folder")
-    if path.is_file():
+        for name in _FIRST_FILES:
+            if (path / name).is_file():
+                return path / name
+        raise InputError(
+            f"the folder {path} holds none of {', '.join(_FIRST_FILES)}; give a file or another folder"
+        )
+    if path.exists():
         return path
     known = ", ".join(names()) or "none"
     raise InputError(
         f"unknown model {str(name_or_path)!r}: it is neither a shipped model ({known}) "
-        f"nor the path of a safetensors file or of a folder that holds {_WEIGHTS}"
+        "nor the path of a checkpoint's file or folder"
     )
 
 
 def load_model(name_or_path: str | Path) -> "Checkpoint":
-    """Load a model by its shipped name or by a path, verified.
+    """Load a model by its shipped name or by the path of a checkpoint of any format.
+
+    A shipped model is read and verified whole; of another one, each matrix and tensor when it is first used.
 
     Raises
     ------
@@ -54,8 +60,12 @@ def load_model(name_or_path: str | Path) -> "Checkpoint":
         No such model, or its file is damaged.
     """
     from tritforge.models.checkpoint import Checkpoint
+    from tritforge.models.formats import open_checkpoint
 
-    return Checkpoint.load(find(name_or_path))
+    path = find(name_or_path)
+    if str(name_or_path) in names():
+        return Checkpoint.load(path)
+    return open_checkpoint(name_or_path).checkpoint()
 
 
 def has_held_out_text(name_or_path: str | Path) -> bool:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +55,12 @@ class CheckpointReader(ABC):
 
     def close(self) -> None:  # noqa: B027  (not every format has something to close)
         """Give the files back; nothing can be read afterwards."""
+
+    def __del__(self) -> None:
+        # A lazy checkpoint may be the last to hold its reader, and nobody closes a checkpoint. There is nothing to
+        # close where opening failed.
+        with suppress(AttributeError):
+            self.close()
 
     @property
     def matrices(self) -> dict[str, tuple[int, int]]:

@@ -374,8 +374,9 @@ def resolve_shape(name: str) -> ModelShape:
     InputError
         There is none of these, or the file is damaged or says too little.
     """
-    # Here, since the library reads weights and most users of a shape have none.
+    # Here, since these read weights and most users of a shape have none.
     from tritforge.models import library
+    from tritforge.models.formats import open_checkpoint
     from tritforge.models.hf_config import CONFIG, shape_from_config
 
     path = Path(name)
@@ -386,7 +387,8 @@ def resolve_shape(name: str) -> ModelShape:
         if not path.exists():
             return find_shape(name)
     if shipped or name not in all_shapes():
-        config = library.load_model(name).config
+        with open_checkpoint(name) as reader:
+            config = reader.config
         what = f"the model {name} that comes with tritforge" if shipped else f"the checkpoint {name}"
         return ModelShape.from_decoder(config, name=name, source=what)
     return find_shape(name)

@@ -37,14 +37,16 @@ def test_a_shipped_name_comes_before_a_folder_of_that_name(
     (tmp_path / "tiny").mkdir()
     monkeypatch.chdir(tmp_path)
     assert library.find("tiny") == shelf / "tiny" / "model.safetensors"
-    with pytest.raises(InputError, match=r"^the folder tiny holds no model\.safetensors; give a file or "):
+    with pytest.raises(
+        InputError, match=r"^the folder tiny holds none of model\.safetensors, config\.json, "
+    ):
         library.find("./tiny")
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(shelf: Path) -> None:
     message = (
         "unknown model 'Austin': it is neither a shipped model (tiny) "
-        "nor the path of a safetensors file or of a folder that holds model.safetensors"
+        "nor the path of a checkpoint's file or folder"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         library.load_model("Austin")
