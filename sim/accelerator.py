@@ -12,6 +12,7 @@ input with the same message, so that a program which runs on one runs on all:
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -129,7 +130,8 @@ class Accelerator(ABC):
         self.config = config
         self.usage = Usage(cycles=0 if self.counts_cycles else None)
         self._closed = False
-        self._loaded = 0
+        self._numbers = count()
+        self._held: set[int] = set()
         self._jobs: dict[tuple[int, int, int], int] = {}
 
     def __enter__(self) -> Self:
@@ -169,9 +171,9 @@ class Accelerator(ABC):
             raise InputError(
                 f"the weight code at row {row}, column {column} is {codes[row, column]}; -1, 0 or 1 is needed"
             )
-        matrix = LoadedMatrix(m=m, k=k, number=self._loaded, owner=self)
-        self._loaded += 1
+        matrix = LoadedMatrix(m=m, k=k, number=next(self._numbers), owner=self)
         self._load(matrix, codes)
+        self._held.add(matrix.number)
         return matrix
 
     def unload(self, weights: LoadedMatrix) -> None:
@@ -180,10 +182,11 @@ class Accelerator(ABC):
         Raises
         ------
         InputError
-            A matrix of another accelerator, or a closed accelerator.
+            A matrix of another accelerator, one that was given back, or a closed accelerator.
         """
         self._check_open()
-        self._check_owner(weights)
+        self._check_held(weights)
+        self._held.remove(weights.number)
         self._unload(weights)
 
     def matmul(
@@ -203,7 +206,7 @@ class Accelerator(ABC):
         ------
         InputError
             Operands of another type, of shapes that do not fit each other or the configuration, a matrix of another
-            accelerator, or a closed accelerator.
+            accelerator or one that was given back, or a closed accelerator.
         SimulationError
             The simulator ended, or the hardware did not give all words or reported an error.
         """
@@ -215,7 +218,7 @@ class Accelerator(ABC):
                 if not self._closed:
                     self.unload(loaded)
         self._check_open()
-        self._check_owner(weights)
+        self._check_held(weights)
         jobs = self._check_activations(weights, activations)
         words, cycles = self._matmul(weights, activations)
         used = self.usage
@@ -238,9 +241,11 @@ class Accelerator(ABC):
         if self._closed:
             raise InputError(f"the {self.name} accelerator is closed; open another one")
 
-    def _check_owner(self, weights: LoadedMatrix) -> None:
+    def _check_held(self, weights: LoadedMatrix) -> None:
         if weights.owner is not self:
             raise InputError("the matrix was loaded by another accelerator; load it into this one")
+        if weights.number not in self._held:
+            raise InputError("the matrix was given back; load it again")
 
     def _check_activations(self, weights: LoadedMatrix, activations: npt.NDArray[np.int8]) -> int:
         """Refuse activations that do not fit; return the number of jobs that they take."""
@@ -268,7 +273,7 @@ class Accelerator(ABC):
 
     @abstractmethod
     def _unload(self, matrix: LoadedMatrix) -> None:
-        """Forget a matrix, which may have been forgotten."""
+        """Forget a matrix."""
 
     @abstractmethod
     def _matmul(
@@ -294,7 +299,7 @@ class GoldenAccelerator(Accelerator):
         self._matrices[matrix.number] = PreparedMatrix(codes)
 
     def _unload(self, matrix: LoadedMatrix) -> None:
-        self._matrices.pop(matrix.number, None)
+        del self._matrices[matrix.number]
 
     def _matmul(
         self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]

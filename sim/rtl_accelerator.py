@@ -15,6 +15,7 @@ from tritforge.accel.errors import SimulationError
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import generate
 from tritforge.sim.accelerator import Accelerator, LoadedMatrix
+from tritforge.sim.core_cache import cached_core
 from tritforge.sim.rtl_protocol import SERVER, ProductRun, receive, send
 from tritforge.sim.simulator import CORE_NAME, Simulation, build
 
@@ -79,9 +80,13 @@ def compile_core(
         The compiler failed.
     """
     verilator_environment()  # a missing tool ends the work before it says that it has begun
-    generated = generate(config, name=CORE_NAME, core=core)
     if on_phase is not None:
         on_phase("building the simulator (once per configuration)")
+    generated = (
+        cached_core(config, cache, name=CORE_NAME)
+        if core is None
+        else generate(config, name=CORE_NAME, core=core)
+    )
     folder = build(generated, cache, trace=trace)
     return CompiledCore(config=config, folder=folder, verilog_sha256=generated.sha256)
 
@@ -155,7 +160,7 @@ class RtlAccelerator(Accelerator):
             The simulator ended.
         """
         self._check_open()
-        self._check_owner(weights)
+        self._check_held(weights)
         self._check_activations(weights, activations)
         return self._run(weights, activations, on_words)
 

@@ -79,15 +79,21 @@ class BenchRunner(Verilator):
                     raise RuntimeError("it was stopped")
                 # Found here: without a shell, the program is looked for on this process's path.
                 program = shutil.which(command[0], path=self.env["PATH"]) or command[0]
-                self._process = subprocess.Popen(
-                    [program, *command[1:]],
-                    cwd=cwd,
-                    env=self.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=self._inherited,
-                )
+                try:
+                    self._process = subprocess.Popen(
+                        [program, *command[1:]],
+                        cwd=cwd,
+                        env=self.env,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stdout,
+                        stderr=subprocess.STDOUT,
+                        pass_fds=self._inherited,
+                    )
+                except OSError as error:
+                    message = f"cannot start {program}: {error.strerror}"
+                    if stdout is not None:
+                        stdout.write(message + "\n")
+                    raise RuntimeError(message) from error
             self.started.set()
             try:
                 status = self._process.wait()

@@ -1,0 +1,228 @@
+"""The `rtl` back end: its process, and what becomes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mutants import BufferNotReleased, LaneSign
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.presets import PRESETS
+from tritforge.sim.accelerator import LoadedMatrix
+from tritforge.sim.cycles import product_cycles
+from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator, compile_core
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def compiled(simulators: Path) -> CompiledCore:
+    """The `tiny` preset's simulator."""
+    return compile_core(TINY, simulators)
+
+
+def operands(m: int, k: int, tokens: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+    random = np.random.default_rng(m + k)
+    w = random.integers(-1, 2, (m, k)).astype(np.int8)
+    return w, random.integers(-128, 128, (tokens, k)).astype(np.int8)
+
+
+def repeat(rtl: RtlAccelerator, matrix: LoadedMatrix, x: npt.NDArray[np.int8], times: int) -> None:
+    """Run the same product again and again."""
+    for _ in range(times):
+        rtl.matmul(matrix, x)
+
+
+def children() -> set[int]:
+    """Simulators that this process has started and that have not ended."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    )
+    return {int(line.split()[0]) for line in listed.stdout.splitlines() if line.split()[1] == "bench"}
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Wait for a condition for some seconds; return whether it came true."""
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_one_process_serves_all_products_and_ends_with_the_context(compiled: CompiledCore) -> None:
+    before = children()
+    with RtlAccelerator(compiled) as rtl:
+        (process,) = children() - before
+        for m, k, tokens in ((9, 20, 3), (256, 64, 1), (3, 1, 9)):
+            w, x = operands(m, k, tokens)
+            product = rtl.matmul(w, x)
+            np.testing.assert_array_equal(product.words, x.astype(int) @ w.T.astype(int))
+            assert product.cycles == sum(batch.total for batch in product_cycles(TINY, m, k, tokens))
+        assert children() - before == {process}
+        files = rtl._simulation.files
+        assert list(files.glob("weights*")) == []
+        rtl.load(w)
+        assert len(list(files.glob("weights*"))) == 1
+    assert children() == before
+    assert not files.exists()
+    with pytest.raises(InputError, match=r"^the rtl accelerator is closed; open another one$"):
+        rtl.matmul(w, x)
+
+
+def test_slices_along_k_have_images_that_are_given_back(simulators: Path) -> None:
+    config = AcceleratorConfig.from_dict({"partial_sums": True}, base=TINY)
+    w, x = operands(10, 150, 2)
+    with RtlAccelerator(compile_core(config, simulators)) as rtl:
+        matrix = rtl.load(w)
+        files = rtl._simulation.files
+        assert len(list(files.glob("weights*"))) == 3
+        np.testing.assert_array_equal(rtl.matmul(matrix, x).words, x.astype(int) @ w.T.astype(int))
+        other = rtl.load(w[:, :64])
+        rtl.unload(matrix)
+        assert len(list(files.glob("weights*"))) == 1
+        np.testing.assert_array_equal(
+            rtl.matmul(other, x[:, :64]).words, x[:, :64].astype(int) @ w[:, :64].T.astype(int)
+        )
+
+
+def test_two_side_by_side_do_not_touch_each_other(compiled: CompiledCore) -> None:
+    w, x = operands(64, 64, 4)
+    wrong: list[int] = []
+
+    def work(rtl: RtlAccelerator, sign: int) -> None:
+        matrix = rtl.load(w * np.int8(sign))
+        expected = sign * (x.astype(int) @ w.T)
+        wrong.extend(int((rtl.matmul(matrix, x).words != expected).sum()) for _ in range(20))
+
+    with RtlAccelerator(compiled) as first, RtlAccelerator(compiled) as second:
+        threads = [threading.Thread(target=work, args=each) for each in ((first, 1), (second, -1))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == [0] * 40
+    assert first.usage == second.usage
+
+
+def test_progress_counts_the_words_that_are_written(compiled: CompiledCore) -> None:
+    w, x = operands(256, 64, 400)
+    seen: list[int] = []
+    with RtlAccelerator(compiled) as rtl:
+        run = rtl.product(rtl.load(w), x, on_words=seen.append)
+    assert run.words is not None
+    assert seen == sorted(seen)
+    assert seen
+    assert 0 <= seen[-1] <= run.words.size
+
+
+def test_a_simulator_that_is_killed_is_one_error_and_leaves_nothing(compiled: CompiledCore) -> None:
+    before = children()
+    w, x = operands(256, 64, 4)
+    with RtlAccelerator(compiled) as rtl:
+        matrix = rtl.load(w)
+        (process,) = children() - before
+        files = rtl._simulation.files
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(SimulationError, match=r"^the simulation failed; the end of its log:\n"):
+            rtl.matmul(matrix, x)
+        assert not files.exists()
+        with pytest.raises(InputError, match=r"^the rtl accelerator is closed; open another one$"):
+            rtl.matmul(matrix, x)
+    assert children() == before
+
+
+def test_a_product_can_be_ended_from_another_thread(compiled: CompiledCore) -> None:
+    w, x = operands(256, 64, 2000)
+    with RtlAccelerator(compiled) as rtl:
+        matrix = rtl.load(w)
+        threading.Timer(0.3, rtl.abort).start()
+        with pytest.raises(SimulationError, match=r"^the simulation failed; "):
+            repeat(rtl, matrix, x, 100)
+
+
+def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
+    compiled: CompiledCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    w, x = operands(256, 64, 2000)
+
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tritforge.sim.rtl_accelerator._LOOK", 0.01)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), RtlAccelerator(compiled) as rtl:
+        rtl.product(rtl.load(w), x, on_words=interrupt)
+    assert time.monotonic() - started < 20
+    assert children() == before
+
+
+def test_the_process_ends_when_its_user_is_killed(compiled: CompiledCore, tmp_path: Path) -> None:
+    """Without a chance to close: the simulator's socket ends, and so does it."""
+    program = tmp_path / "user.py"
+    program.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from tritforge.accel.presets import PRESETS\n"
+        "from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator\n"
+        "compiled = CompiledCore(config=PRESETS['tiny'], folder=Path(sys.argv[1]), verilog_sha256='')\n"
+        "rtl = RtlAccelerator(compiled)\n"
+        "print(rtl._simulation.files, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(program), str(compiled.folder)], stdout=subprocess.PIPE, text=True
+    ) as user:
+        assert user.stdout is not None
+        files = user.stdout.readline().strip()
+        assert files
+        assert simulators_of(files)
+        user.kill()
+    assert until(lambda: not simulators_of(files))
+
+
+def simulators_of(files: str) -> list[str]:
+    """Processes whose command names a folder."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if f"+dir={files}" in line]
+
+
+def test_a_simulator_that_does_not_start_is_one_error(compiled: CompiledCore, tmp_path: Path) -> None:
+    nothing = CompiledCore(config=compiled.config, folder=tmp_path, verilog_sha256="")
+    message = f"the end of its log:\ncannot start {tmp_path}/bench: No such file or directory"
+    with pytest.raises(SimulationError) as caught:
+        RtlAccelerator(nothing)
+    assert str(caught.value) == f"the simulation failed; {message}"
+
+
+def test_a_wrong_lane_gives_other_words(simulators: Path) -> None:
+    w, x = operands(16, 32, 2)
+    with RtlAccelerator(compile_core(TINY, simulators, core=LaneSign(TINY))) as rtl:
+        words = rtl.matmul(w, x).words
+    wrong = np.flatnonzero((words != x.astype(int) @ w.T).any(axis=0))
+    assert wrong.size
+    assert set(wrong % 4) == {1}
+
+
+def test_a_core_that_hangs_is_one_error_and_can_be_asked_on(simulators: Path) -> None:
+    """`BufferNotReleased` runs until its buffer is full; then the watchdog ends every product."""
+    w, x = operands(250, 64, 4)
+    with RtlAccelerator(compile_core(TINY, simulators, core=BufferNotReleased(TINY))) as rtl:
+        matrix = rtl.load(w)
+        message = r"^the core sent \d+ of 1000 words of a product, and then nothing until the watchdog ended the run$"
+        with pytest.raises(SimulationError, match=message):
+            repeat(rtl, matrix, x, 10)
+        before = rtl.usage
+        run = rtl.product(matrix, x)
+        assert rtl.usage == before
+        # The time-out reset the core: the first job fits its buffer again.
+        assert (run.timed_out, run.words_received) == (False, 1000)
