@@ -35,8 +35,9 @@ format: $(VENV)/.installed-dev  ## Format the sources.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed  ## Run the benchmarks of the models; each prints its figure.
+bench: $(VENV)/.installed-dev  ## Run the benchmarks of the models and of the host's work; each prints its figures.
 	$(BIN)/python benchmarks/bench_energy.py
+	$(BIN)/python benchmarks/bench_host.py
 
 coverage: $(VENV)/.installed-dev  ## Run the test suite with branch coverage.
 	$(BIN)/coverage run -m pytest -m "not slow and not external"

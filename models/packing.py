@@ -164,8 +164,9 @@ def _s5_beats(config: AcceleratorConfig, words: Bytes) -> Bytes:
 
     # Eight words become 40 bits: every second field moves down to its neighbour, and fields double, three times.
     fields = np.zeros((tiles, count, -(-per_beat // 8) * 8), dtype=np.uint8)
+    beat = f"V{per_beat}"  # the words of a beat as one element, so that a copy is no loop over a few bytes
     for run, whole, _ in _s5_runs(config, words):
-        fields[:, run, :per_beat] = whole.reshape(tiles, -1, per_beat)
+        fields[:, run, :per_beat].view(beat)[...] = whole.view(beat).reshape(tiles, -1, 1)
     bits = fields.view("<u8")
     for shift, low in ((3, 0x001F001F001F001F), (6, 0x000003FF000003FF), (12, 0xFFFFF)):
         kept = bits & np.uint64(low)
@@ -233,13 +234,15 @@ def _words_of_s5_beats(config: AcceleratorConfig, beats: Bytes) -> Bytes:
     # Remaining bit i of beat j is bit j of word i; the remaining bits are the highest of the beat.
     last = data[size - 1 : -8 : size].reshape(tiles, count) >> np.uint8(8 - stripes)
     words = np.empty((tiles, _s5_length(config)), dtype=np.uint8)
+    beat = f"V{per_beat}"
     for run, whole, striped in _s5_runs(config, words):
-        whole[...] = fields[:, run, :per_beat].reshape(whole.shape)
+        whole.view(beat)[...] = fields[:, run, :per_beat].view(beat).reshape(*whole.shape[:3], 1)
         if stripes:
-            spread = _STRIPES.take(last[:, run].reshape(whole.shape[:3]))
-            spread <<= np.arange(whole.shape[2], dtype="<u4")
-            extra = np.bitwise_or.reduce(spread, axis=-1, keepdims=True).view(np.uint8)
-            striped[...] = extra[..., :stripes]
+            by_beat = _STRIPES.take(last[:, run]).reshape(whole.shape[:3])
+            extra = np.zeros((*whole.shape[:2], 1), dtype="<u4")
+            for index in range(whole.shape[2]):
+                extra[..., 0] |= by_beat[..., index] << np.uint32(index)
+            striped[...] = extra.view(np.uint8)[..., :stripes]
     return words
 
 
@@ -259,12 +262,12 @@ def unpack_tiles(config: AcceleratorConfig, beats: Bytes) -> Trits:
         place of each trit of an illegal word.
     """
     if config.packing == "i2":
-        return _I2_TRITS.take(beats).view(np.int8).reshape(len(beats), -1)
+        return _I2_TRITS.take(beats, mode="clip").view(np.int8).reshape(len(beats), -1)
     if config.packing == "s8":
-        return _S8_TRITS.take(beats, axis=0).reshape(len(beats), -1)
+        return _S8_TRITS.take(beats, axis=0, mode="clip").reshape(len(beats), -1)
     words = _words_of_s5_beats(config, beats)
     if not words[:, tile_words(config) :].any():
         words = words[:, : tile_words(config)]
     # Two words a look-up; one that makes the number even is 0, three trits of 0.
-    pairs = _padded(words, words.shape[1] + words.shape[1] % 2)
-    return _S5_TRITS.take(np.ascontiguousarray(pairs).view("<u2"), axis=0).reshape(len(beats), -1)
+    pairs = np.ascontiguousarray(_padded(words, words.shape[1] + words.shape[1] % 2)).view("<u2")
+    return _S5_TRITS.take(pairs, axis=0, mode="clip").reshape(len(beats), -1)
