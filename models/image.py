@@ -173,12 +173,12 @@ def _layout(config: AcceleratorConfig) -> dict[str, Any]:
 
 def _check_codes(codes: npt.NDArray[np.integer], first_row: int) -> None:
     """Refuse weights that are not ternary; `first_row` is the number of their first row."""
-    if codes.dtype == np.int8:
-        if not ((codes + np.int8(1)).view(np.uint8) > 2).any():
-            return
-    elif ((codes >= -1) & (codes <= 1)).all():
+    if codes.dtype == np.int8 and codes.min() >= -1 and codes.max() <= 1:
         return
-    row, column = np.argwhere((codes < -1) | (codes > 1))[0]
+    wrong = np.argwhere((codes != 0) & (codes != 1) & (codes != -1))
+    if not wrong.size:
+        return
+    row, column = wrong[0]
     raise InputError(
         f"weight {codes[row, column]} at row {first_row + row}, column {column} is not ternary; "
         "-1, 0 or +1 is needed"
@@ -353,7 +353,7 @@ def _place_tiles(
     unit = f"<u{min(chains & -chains, 8)}"
     target = matrix.view(unit).reshape(shape[0], config.rows, shape[1], config.positions, -1)
     target[...] = trits[:, :count].view(unit).reshape(*shape[:4], -1).transpose(0, 3, 1, 2, 4)
-    if (matrix == ILLEGAL).any():
+    if matrix.max() == ILLEGAL:
         row, column = np.argwhere(matrix == ILLEGAL)[0]
         raise InputError(
             f"the word of the weight at row {first_row + row}, column {column} is illegal in packing "

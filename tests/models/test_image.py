@@ -282,6 +282,14 @@ def test_a_weight_that_is_not_ternary_is_named_with_its_place(value: int) -> Non
         pack_image(TINY, codes.astype(np.int32))
 
 
+@pytest.mark.parametrize("value", [0.5, -0.25, np.nan])
+def test_a_fraction_is_no_trit(value: float) -> None:
+    codes = np.zeros((5, 6), dtype=np.float32)
+    codes[3, 4] = value
+    with refused(f"weight {value} at row 3, column 4 is not ternary; -1, 0 or +1 is needed"):
+        pack_image(TINY, codes)  # type: ignore[arg-type]
+
+
 def test_a_weight_far_down_is_named_with_its_place() -> None:
     codes = np.zeros((2000, 2000), dtype=np.int8)
     codes[1999, 3] = -5
