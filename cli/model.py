@@ -66,11 +66,11 @@ def inspect_command(
     each: bool,
     json_path: Path | None,
 ) -> int:
-    """Show what a checkpoint is made of, and whether an accelerator fits.
+    """Show what a checkpoint is made of.
 
     Architecture and shapes; of each matrix the shares of -1, 0 and +1, entropy, rows and columns of zeros, scales;
-    memory in each packing beside the entropy; buffers and cycles of an accelerator. One matrix is in memory at a
-    time.
+    memory in each packing beside the entropy; whether an accelerator runs it, and in how many cycles. One matrix is
+    in memory at a time.
     """
     from tritforge.models.formats import open_checkpoint
     from tritforge.models.inspection import inspect
@@ -136,7 +136,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
     epilog=examples(
         "tritforge model convert bitnet-b1.58-2B-4T model.safetensors --to native",
         "tritforge model convert austen austen.gguf --to gguf-tq1_0 --round-scales",
-        "tritforge model convert austen austen-image --to image --config tiny --set k_max=2048",
+        "tritforge model convert austen austen-image --to image --config ecp5 --set packing=s8",
     ),
 )
 @click.argument("path")
@@ -164,7 +164,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
 @click.option(
     "--to-i2s-layout", type=click.Choice(["x86", "arm"]), help="That of OUTPUT, if it is not that of PATH."
 )
-@click.option("--round-scales", is_flag=True, help="Let the scales of GGUF be rounded to float16.")
+@click.option("--round-scales", is_flag=True, help="Let scales be rounded to what GGUF holds.")
 @_quantise_option
 @click.option("--force", is_flag=True, help="Replace what lies at OUTPUT.")
 @json_option
@@ -181,10 +181,11 @@ def convert_command(
     force: bool,
     json_path: Path | None,
 ) -> int:
-    """Write the checkpoint PATH in another format to OUTPUT.
+    """Write a checkpoint in another format.
 
-    The result is written beside its place, read back, and every code, scale and number of it compared with the
-    source; then it is moved to OUTPUT. Until then nothing is there. Exit status 1 when something differs.
+    The result is written beside OUTPUT and read back, and every code, scale and number of it compared with the
+    source; only then is it moved to OUTPUT. What a format cannot hold unchanged is refused. Exit status 1 when
+    something differs.
     """
     from tritforge.models import library
     from tritforge.models.conversion import convert
@@ -216,7 +217,7 @@ def convert_command(
         click.echo(
             f"{output}: {result.format}, {result.bytes:,} bytes; {result.matrices} matrices of {result.weights:,} "
             f"weights and {result.float_numbers:,} float numbers compared, "
-            + ("equal but for scales rounded to float16" if round_scales else "all equal")
+            + ("equal but for the rounding of scales" if round_scales else "all equal")
         )
         if result.sign_off:
             what = "sign-off (SHA-256 of manifest.json)" if target == "image" else "SHA-256"
