@@ -164,7 +164,7 @@ def _check_options(
         )
     if (target == "gguf-i2_s") != (i2s_layout is not None):
         raise InputError(
-            "the layout of i2_s differs between builds of bitnet.cpp; give x86 or arm (--i2s-layout), as the reader's is"
+            "builds of bitnet.cpp differ in the layout of i2_s; give x86 or arm (--i2s-layout), as the reader's is"
             if target == "gguf-i2_s"
             else f"the layout {i2s_layout} of i2_s is not for {target}; leave it out"
         )

@@ -213,7 +213,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ),
         (
             (
-                "the layout of i2_s differs between builds of bitnet.cpp; give x86 or arm (--i2s-layout), as the "
+                "builds of bitnet.cpp differ in the layout of i2_s; give x86 or arm (--i2s-layout), as the "
                 "reader's is"
             ),
             (model, out, "--to", "gguf-i2_s"),

@@ -189,7 +189,7 @@ def test_an_interruption_leaves_nothing(target: Target, phase: str, tmp_path: Pa
         (
             "gguf-i2_s",
             {},
-            "the layout of i2_s differs between builds of bitnet.cpp; give x86 or arm (--i2s-layout), as the reader's is",
+            "builds of bitnet.cpp differ in the layout of i2_s; give x86 or arm (--i2s-layout), as the reader's is",
         ),
         ("gguf-tq1_0", {"i2s_layout": "arm"}, "the layout arm of i2_s is not for gguf-tq1_0; leave it out"),
         (
