@@ -32,6 +32,7 @@ DEFAULT_ALIGNMENT = 32
 # More than any model has; what says more is damaged, and would keep a reader busy.
 _COUNT_LIMIT = 1 << 20
 _STRING_LIMIT = 1 << 24
+_ELEMENT_LIMIT = 1 << 22
 _AXES = 4
 
 #: Tensor types by their numbers: name, weights of a block, bytes of a block. i2_s (bitnet.cpp's) has a tail besides.
@@ -292,7 +293,7 @@ class GgufFile:
         if kind in _SCALARS:
             self._skip(length * _SCALARS[kind].size, what)
         elif kind == _STRING:
-            if length > (self.size - self._at) // 8:
+            if length > min(_ELEMENT_LIMIT, (self.size - self._at) // 8):
                 self._refuse(f"{what} says that it has {length} elements")
             for _ in range(length):
                 self._skip(self._whole(10, what), what)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError, MissingToolError
-from tritforge.models.gguf_blocks import BLOCK, BLOCK_BYTES, I2S_BLOCK, unpack_blocks, unpack_i2s
+from tritforge.models.gguf_blocks import BLOCK_BYTES, I2S_BLOCK, unpack_blocks, unpack_i2s
 from tritforge.models.gguf_file import GgufFile, GgufTensor
 from tritforge.models.gguf_names import (
     ARCHITECTURES,
@@ -20,6 +20,7 @@ from tritforge.models.gguf_names import (
     read_config,
     tensor_name,
 )
+from tritforge.models.hf_weights import ternary_from_floats
 from tritforge.models.reader import CheckpointReader
 from tritforge.models.safetensors_file import FLOATS, to_float32
 from tritforge.models.strict_json import shown
@@ -27,7 +28,6 @@ from tritforge.models.ternary import TernaryMatrix
 
 I2sLayout = Literal["x86", "arm"]
 Floats = npt.NDArray[np.float32]
-_FLOATS_AT_ONCE = 1 << 22
 _FLOAT_TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -135,33 +135,34 @@ class GgufReader(CheckpointReader):
 
     def _matrix(self, name: str) -> TernaryMatrix:
         stored = self._names[name]
+        pairs = ARCHITECTURES[self._architecture].pairs
         try:
-            return self._read_matrix(stored, permuted_heads(name, self.config))
+            codes, scales = self._codes(stored, permuted_heads(name, self.config) if pairs else None)
+            factor = stored.removesuffix("weight") + "scale"
+            if factor in self._file.tensors:
+                scales = _times(scales, self._floats(factor, 0, 1)[0])
         except InputError as error:
             raise InputError(f"{stored}: {error}") from error
+        return TernaryMatrix(codes=codes, scale=smallest_grid(scales), scale_kind="multiplier")
 
-    def _read_matrix(self, stored: str, heads: int | None) -> TernaryMatrix:
+    def _codes(self, stored: str, heads: int | None) -> tuple[npt.NDArray[np.int8], Floats]:
+        """Return codes, shape (M, K), and scales by block; `heads` where their rows have to be put back in order."""
         tensor = self._file.tensors[stored]
         m, k = tensor.shape
-        if tensor.kind == "I2_S":
-            codes, scale = unpack_i2s(self._layout or "", self._file.read(stored), m, k)
-            scales = np.full((1, 1), scale)
-        elif tensor.kind in BLOCK_BYTES:
+        if tensor.kind in _FLOAT_TYPES:
+            values = self._floats(stored, 0, m)
+            matrix = ternary_from_floats(values if heads is None else from_pairs(values, heads))
+            if matrix is None:
+                raise InputError(
+                    f"the weights are {tensor.kind} and not ternary: convert a ternary model, or a Hugging Face "
+                    "checkpoint that is quantised on the way"
+                )
+            return matrix.codes, matrix.scale_grid
+        if tensor.kind in BLOCK_BYTES:
             codes, scales = unpack_blocks(tensor.kind, self._file.read(stored).reshape(m, -1), k)
-        else:
-            step = max(1, _FLOATS_AT_ONCE // k)
-            parts = [
-                _trits(self._floats(stored, start, min(start + step, m)), tensor.kind, start)
-                for start in range(0, m, step)
-            ]
-            codes, scales = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if heads is not None and ARCHITECTURES[self._architecture].pairs:
-            codes = from_pairs(codes, heads)
-            scales = from_pairs(scales, heads) if len(scales) == m else scales
-        factor = stored.removesuffix("weight") + "scale"
-        if factor in self._file.tensors:
-            scales = _times(scales, self._floats(factor, 0, 1)[0])
-        return TernaryMatrix(codes=codes, scale=smallest_grid(scales), scale_kind="multiplier")
+            return (codes, scales) if heads is None else (from_pairs(codes, heads), from_pairs(scales, heads))
+        codes, scale = unpack_i2s(self._layout or "", self._file.read(stored), m, k)
+        return codes if heads is None else from_pairs(codes, heads), np.full((1, 1), scale)
 
     def _rows(self, name: str, start: int, stop: int) -> Floats:
         return self._floats(self._names[name], start, stop)
@@ -204,27 +205,6 @@ def _dequantised(data: npt.NDArray[np.uint8], kind: str, shape: tuple[int, ...])
     with np.errstate(all="ignore"):
         values: Floats = quants.dequantize(data, GGMLQuantizationType[kind])
     return values.reshape(shape)
-
-
-def _trits(weights: Floats, kind: str, start: int) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Return codes and scales of rows of floats that are ternary block by block, 256 columns or a whole row each.
-
-    `start` is the number of the first row, for what is said of a fault.
-    """
-    m, k = weights.shape
-    blocks = weights.reshape(m, -1, k if k % BLOCK else BLOCK)
-    scales = np.abs(blocks).max(axis=2)
-    if not np.isfinite(scales).all():
-        raise InputError(f"the weights hold {scales[~np.isfinite(scales)][0]}; finite ones are needed")
-    codes = np.sign(blocks)
-    wrong = np.argwhere((codes * scales[..., None] != blocks).reshape(m, k))
-    if wrong.size:
-        row, column = map(int, wrong[0])
-        raise InputError(
-            f"row {start + row}, column {column}: {weights[row, column]} is neither 0 nor of the magnitude of "
-            f"the weights beside it; the matrix is {kind} and not ternary: convert a ternary model"
-        )
-    return codes.reshape(m, k).astype(np.int8), scales
 
 
 def _times(scales: Floats, factor: np.float32) -> Floats:

@@ -351,21 +351,28 @@ def test_damage_is_found_where_it_is(path: Path) -> None:
 def test_floats_that_are_not_ternary_are_refused(path: Path) -> None:
     model = model_of(TINY)
     weights = model.matrices["model.layers.0.mlp.up_proj"].codes.astype(np.float32)
-    weights[3, 5] = 0.5
-    path.write_bytes(file_of(model, "bitnet-b1.58", replaced=[floats(weights, "blk.0.ffn_up.weight")]))
     message = (
-        f"{path}: model.layers.0.mlp.up_proj: blk.0.ffn_up.weight: row 3, column 5: 0.5 is neither 0 nor of the "
-        "magnitude of the weights beside it; the matrix is F32 and not ternary: convert a ternary model"
+        f"{path}: model.layers.0.mlp.up_proj: blk.0.ffn_up.weight: the weights are F32 and not ternary: convert a "
+        "ternary model, or a Hugging Face checkpoint that is quantised on the way"
     )
-    with GgufReader(path) as reader, pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        reader.matrix("model.layers.0.mlp.up_proj")
-    weights[3, 5] = np.nan
-    path.write_bytes(file_of(model, "bitnet-b1.58", replaced=[floats(weights, "blk.0.ffn_up.weight")]))
-    with (
-        GgufReader(path) as reader,
-        pytest.raises(InputError, match=r"the weights hold nan; finite ones are needed$"),
-    ):
-        reader.matrix("model.layers.0.mlp.up_proj")
+    for value in (0.5, np.nan, np.inf):
+        weights[3, 5] = value
+        path.write_bytes(file_of(model, "bitnet-b1.58", replaced=[floats(weights, "blk.0.ffn_up.weight")]))
+        with GgufReader(path) as reader, pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            reader.matrix("model.layers.0.mlp.up_proj")
+
+
+def test_floats_with_a_scale_for_each_part_of_the_rows_are_read(path: Path) -> None:
+    """As TriLM's, whose matrices were spread over several devices in training."""
+    model = model_of(LLAMA)
+    matrix = model.matrices["model.layers.0.self_attn.q_proj"]
+    scales = np.array([[0.5], [0.75]], dtype=np.float32)
+    weights = matrix.codes * scales.repeat(128, axis=0)
+    path.write_bytes(file_of(model, "llama", replaced=[floats(to_pairs(weights, 4), "blk.0.attn_q.weight")]))
+    with GgufReader(path) as reader:
+        found = reader.matrix("model.layers.0.self_attn.q_proj")
+        assert np.array_equal(found.codes, matrix.codes)
+        assert np.array_equal(found.scale_grid, scales)
 
 
 def test_tensors_that_are_missing_wrong_or_unknown_are_refused(path: Path) -> None:
