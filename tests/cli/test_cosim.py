@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mutants import LaneSign
+from small_shape import TINY as SMALL
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
@@ -74,6 +75,22 @@ def test_a_wrong_core_ends_with_status_1_and_the_first_word(
     assert line in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
 
 
+def test_a_shape_runs_on_seeded_operands_with_several_simulators(
+    simulators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tritforge.models.shapes.all_shapes", lambda: {"small": SMALL})
+    report = tmp_path / "result.json"
+    common = ["--config", "tiny", "--cache", str(simulators), "--json", str(report)]
+    assert run("--shape", "small", "--layer", "2", "--tokens", "5", "--jobs", "2", *common) == 0
+    document = json.loads(report.read_text())
+    assert (document["model"], document["operands"]) == ("small", "seeded operands")
+    assert (document["layer"], document["ok"], len(document["matrices"])) == (2, True, 7)
+    captured = capsys.readouterr()
+    words = 5 * (8 + 4 + 4 + 8 + 12 + 12 + 8)
+    assert f"equal: all {words} words bit for bit, all cycle counts as predicted (seed 0)" in captured.out
+    assert captured.err.splitlines() == ["building the simulator (once per configuration)", "simulating"]
+
+
 def test_a_trace_is_written(common: list[str], tmp_path: Path) -> None:
     trace = tmp_path / "waves.vcd"
     assert run(*common, "--tokens", "1", "--trace", str(trace)) == 0
@@ -94,6 +111,13 @@ def test_a_trace_is_written(common: list[str], tmp_path: Path) -> None:
         (
             ["--set", "k_max=47"],
             "mlp.down_proj does not fit the accelerator: K is 48; this configuration runs 1 to 47",
+        ),
+        (["--jobs", "0"], "jobs is 0; one process at least is needed"),
+        (["--seed", "-1"], "seed is -1; zero or more is needed"),
+        (["--shape", "bitnet-2b4t"], "model is '{model}' and shape is 'bitnet-2b4t'; give one of the two"),
+        (
+            ["--jobs", "2", "--trace", "waves.vcd"],
+            "jobs is 2; a waveform is that of one simulator, so 1 is needed with it",
         ),
         (["--set", "lanes"], "setting is 'lanes'; NAME=VALUE is needed"),
         (["--set", "lanes=1"], "lanes is 1; it must lie in 2 to 1024"),
@@ -120,6 +144,29 @@ def test_bad_input_is_one_line_and_status_2(
     assert lines == [f"tritforge: {message.format(model=tiny_model)}"]
     assert captured.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer", "30"], "layer is 30; the model has layers 0 to 29"),
+        (["--tokens", "4097"], "tokens is 4097; bitnet-2b4t takes 1 to 4096"),
+        (
+            [],
+            "self_attn.q_proj does not fit the accelerator: M is 2560; this configuration runs 1 to 256",
+        ),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run("--shape", "bitnet-2b4t", "--config", "tiny", "--tokens", "1", *arguments) == 2
+    assert capsys.readouterr().err == f"tritforge: {message}\n"
+
+
+def test_an_unknown_shape_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--shape", "bitnet-2b5t") == 2
+    assert capsys.readouterr().err.startswith("tritforge: no model shape is called 'bitnet-2b5t'; ")
 
 
 def test_an_unknown_model_is_one_line_and_status_2(
