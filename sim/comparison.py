@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wa
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,8 @@ class Comparison:
         self._waiting = list(range(len(todo)))
         if self._jobs > 1:
             self._waiting.sort(key=self._predicted.__getitem__, reverse=True)
+        #: Seconds in which products ran, of all processes.
+        self.seconds = 0.0
         self._done = [0.0] * len(todo)
         self._results: dict[int, MatrixResult] = {}
         self._simulators: list[RtlAccelerator] = []
@@ -252,13 +255,16 @@ class Comparison:
         expected = golden.submit(ternary_matmul, operands.activations, weights)
         words = operands.m * operands.tokens
         matrix = simulator.load(weights)
+        start = perf_counter()
         run = simulator.product(
             matrix, operands.activations, on_words=lambda count: self._say(index, min(count / words, 1.0))
         )
+        seconds = perf_counter() - start
         simulator.unload(matrix)
         result = compare(simulator.config, operands, run, expected.result())
         with self._lock:
             self._results[index] = result
+            self.seconds += seconds
             if not result.complete:
                 self._waiting.clear()
             if self._on_result is not None:

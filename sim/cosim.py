@@ -208,7 +208,8 @@ def cosimulate(
     Returns
     -------
     dict
-        ``model, operands, layer, tokens, seed, config, verilog_sha256, matrices, first_mismatch, timed_out, ok``.
+        ``model, operands, layer, tokens, seed, config, verilog_sha256, matrices, first_mismatch, simulation_seconds
+        (those of all processes, without their start), timed_out, ok``.
 
     Raises
     ------
@@ -239,14 +240,15 @@ def cosimulate(
         if on_progress is not None:
             on_progress(result.to_dict())
 
-    results = Comparison(
+    comparison = Comparison(
         compiled,
         todo,
         jobs=task.jobs,
         trace=trace,
         on_cycles=None if on_cycles is None else lambda done: on_cycles(done, total),
         on_result=report,
-    ).run()
+    )
+    results = comparison.run()
     first = next((result.first for result in results if result.first is not None), None)
     return {
         "model": task.name,
@@ -258,6 +260,7 @@ def cosimulate(
         "verilog_sha256": compiled.verilog_sha256,
         "matrices": [result.to_dict() for result in results],
         "first_mismatch": None if first is None else asdict(first),
+        "simulation_seconds": comparison.seconds,
         "timed_out": any(result.timed_out for result in results),
         "ok": len(results) == len(todo) and all(result.ok for result in results),
     }

@@ -46,7 +46,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
     )
     assert list(result) == [
         *("model", "operands", "layer", "tokens", "seed", "config", "verilog_sha256"),
-        *("matrices", "first_mismatch", "timed_out", "ok"),
+        *("matrices", "first_mismatch", "simulation_seconds", "timed_out", "ok"),
     ]
     assert (result["model"], result["operands"]) == (str(tiny_model), "held-out text")
     assert (result["layer"], result["tokens"], result["seed"]) == (1, 6, 3)
@@ -95,6 +95,8 @@ def test_several_layers_run_one_after_the_other(tiny_model: Path, simulators: Pa
 def test_processes_side_by_side_find_what_one_finds(tiny_model: Path, simulators: Path) -> None:
     alone, two = (cosimulate(task(tiny_model, jobs=jobs), TINY, cache=simulators) for jobs in (1, 2))
     assert alone["ok"]
+    assert alone.pop("simulation_seconds") > 0
+    assert two.pop("simulation_seconds") > 0
     assert two == alone
 
 
