@@ -1,7 +1,9 @@
 """BitLinear by the arithmetic contract."""
 
 import re
+import tracemalloc
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tritforge.accel.errors import InputError
+from tritforge.models.base3 import pack
+from tritforge.models.row_packing import Base3Rows, QuarterRows, RowSource
 from tritforge.models.ternary import TernaryMatrix
+from tritforge.sim import golden
 from tritforge.sim.golden import (
     FLOAT32_EXACT_K,
     LARGEST_K,
@@ -101,6 +106,89 @@ def test_the_product_is_that_of_integers(tokens: int, k: int, m: int, seed: int,
     assert np.array_equal(found, x.astype(np.int64) @ w.T.astype(np.int64))
 
 
+def sources(w: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[np.int8] | RowSource]:
+    """The same weights in every form; rows that fill the quarters hold code 0."""
+    whole = np.zeros((-len(w) % 4 + len(w), w.shape[1]), dtype=np.int8)
+    whole[: len(w)] = w
+    fields = (whole + 1).astype(np.uint8).reshape(4, -1, w.shape[1])
+    quarters = fields[0] | fields[1] << 2 | fields[2] << 4 | fields[3] << 6
+    return {
+        "codes": w,
+        "strided codes": np.repeat(w, 2, axis=1)[:, ::2],
+        "base 3": Base3Rows(pack(w), w.shape[1]),
+        "quarters": QuarterRows(quarters, len(w)),
+    }
+
+
+@given(
+    st.sampled_from([0, 1, 2, 5, 31, 32, 33, 65]),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 300),
+    st.integers(1, 70),
+)
+def test_weights_in_any_form_and_blocks_of_any_size_give_the_product(
+    tokens: int, k: int, m: int, seed: int, block: int, together: int
+) -> None:
+    """Blocks of one row up to all, tokens in one part or several, the last of each shorter."""
+    random = np.random.default_rng(seed)
+    x = random.integers(-128, 128, (tokens, k), dtype=np.int8)
+    w = random.integers(-1, 2, (m, k), dtype=np.int8)
+    expected = x.astype(np.int64) @ w.T.astype(np.int64)
+    with mock.patch.multiple(golden, _SMALL_BLOCK=block, _LARGE_BLOCK=block, _TOKENS=together):
+        for name, source in sources(w).items():
+            found = ternary_matmul(x, source)
+            assert found.dtype == np.int32, name
+            assert np.array_equal(found, expected), name
+    for name, source in sources(w).items():
+        assert np.array_equal(PreparedMatrix(source).product(x), expected), name
+
+
+def test_the_blocks_of_large_matrices_give_the_product() -> None:
+    """At the size of blocks that is used: several of them, for few tokens and for many."""
+    random = np.random.default_rng(1)
+    w = random.integers(-1, 2, (1103, 1999), dtype=np.int8)
+    for tokens in (1, 3, 32, 515):
+        x = random.integers(-128, 128, (tokens, 1999), dtype=np.int8)
+        expected = x.astype(np.int32) @ w.T.astype(np.int32)
+        for name, source in sources(w).items():
+            assert np.array_equal(ternary_matmul(x, source), expected), (name, tokens)
+
+
+@pytest.mark.parametrize("form", ["codes", "base 3", "quarters"])
+@pytest.mark.parametrize("tokens", [1, 40, 1100])
+def test_the_memory_of_a_product_depends_neither_on_rows_nor_on_further_tokens(
+    form: str, tokens: int
+) -> None:
+    """Under 12 MiB beside the result; the weights in float32 would take 41."""
+    random = np.random.default_rng(2)
+    w = random.integers(-1, 2, (4200, 2560), dtype=np.int8)
+    x = random.integers(-128, 128, (tokens, 2560), dtype=np.int8)
+    source = sources(w)[form]
+    tracemalloc.start()
+    result = ternary_matmul(x, source)
+    peak = tracemalloc.get_traced_memory()[1] - result.nbytes
+    tracemalloc.stop()
+    assert peak < 12 * 2**20
+    if tokens == 1:
+        assert peak < 2**20
+
+
+def test_a_damaged_matrix_gives_no_product() -> None:
+    packed = pack(np.zeros((600, 2000), dtype=np.int8))
+    packed[599, 7] = 243
+    message = (
+        "row 599, byte 7 is 243; five base-3 digits reach 242: the file is damaged or not in this packing"
+    )
+    for multiply in (
+        lambda rows: ternary_matmul(np.ones((1, 2000), dtype=np.int8), rows),
+        PreparedMatrix,
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            multiply(Base3Rows(packed, 2000))
+
+
 @pytest.mark.parametrize("k", [FLOAT32_EXACT_K - 1, FLOAT32_EXACT_K, FLOAT32_EXACT_K + 1])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_sums_at_the_edge_of_float32_are_exact(k: int, sign: int) -> None:
@@ -108,7 +196,9 @@ def test_sums_at_the_edge_of_float32_are_exact(k: int, sign: int) -> None:
     x = np.full((1, k), -128, dtype=np.int8)
     x[0, k // 2] = 127
     w = np.full((1, k), sign, dtype=np.int8)
-    assert ternary_matmul(x, w)[0, 0] == sign * (-128 * (k - 1) + 127)
+    for source in (w, Base3Rows(pack(w), k)):
+        assert ternary_matmul(x, source)[0, 0] == sign * (-128 * (k - 1) + 127)
+        assert PreparedMatrix(source).product(x)[0, 0] == sign * (-128 * (k - 1) + 127)
 
 
 def test_float32_alone_would_be_wrong_beyond_the_bound() -> None:
@@ -127,6 +217,8 @@ def test_a_row_longer_than_int32_holds_is_refused() -> None:
     message = f"K is {LARGEST_K + 1}; sums fit 32 bits up to K = {LARGEST_K}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         PreparedMatrix(codes)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ternary_matmul(np.broadcast_to(np.int8(1), (1, LARGEST_K + 1)), codes)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +230,12 @@ def test_a_row_longer_than_int32_holds_is_refused() -> None:
     ],
 )
 def test_activation_codes_that_do_not_fit_are_refused(codes: npt.NDArray[np.int8], said: str) -> None:
-    prepared = PreparedMatrix(np.ones((5, 3), dtype=np.int8))
+    weights = np.ones((5, 3), dtype=np.int8)
     message = f"activation codes are {said}; int8 of shape (tokens, 3) is needed"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        prepared.product(codes)
+        PreparedMatrix(weights).product(codes)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ternary_matmul(codes, weights)
 
 
 @given(st.integers(-(2**24), 2**24), st.floats(2**-9, 2**17, width=32), st.floats(2**-9, 2**24, width=32))
