@@ -8,21 +8,20 @@ every token of a vocabulary (9 seconds and 0.7 GB for that of Llama 3, of which 
 takes lengths as a file states them. Here arrays are passed over, and no length is used before it is known to fit.
 """
 
-import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import NoReturn, Self
+from types import MappingProxyType
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
 from tritforge.models.gguf_blocks import I2S_TAIL
+from tritforge.models.regular_file import RegularFile
 from tritforge.models.strict_json import shown
 
 MAGIC = b"GGUF"
@@ -34,6 +33,7 @@ _COUNT_LIMIT = 1 << 20
 _STRING_LIMIT = 1 << 24
 _ELEMENT_LIMIT = 1 << 22
 _AXES = 4
+_WINDOW = 1 << 16
 
 #: Tensor types by their numbers: name, weights of a block, bytes of a block. i2_s (bitnet.cpp's) has a tail besides.
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
@@ -123,7 +123,7 @@ class GgufTensor:
         return self.nbytes // self.shape[0]
 
 
-class GgufFile:
+class GgufFile(RegularFile):
     """An open file whose head has been checked in every point.
 
     Parameters
@@ -147,36 +147,15 @@ class GgufFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
+        # Where the head is being read, and the part of it that is at hand.
+        self._at = self._window_at = 0
+        self._window = bytearray()
         try:
-            # Opening a pipe would wait for someone to write to it.
-            if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-                raise InputError(f"cannot read {path}: it is not a regular file; give a GGUF file")
-            self._file = path.open("rb")
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else None
-            raise InputError(f"cannot read {path}: {reason or error}") from error
-        try:
-            self.size = os.fstat(self._file.fileno()).st_size
-            self._at = 0
             self._head()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
-        self._file.close()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> npt.NDArray[np.uint8]:
         """Read the bytes of a tensor, or of rows `start` to `stop` of its first axis.
@@ -190,12 +169,7 @@ class GgufFile:
         low = start * tensor.row_bytes
         high = tensor.nbytes if stop is None else stop * tensor.row_bytes
         data = np.empty(high - low, dtype=np.uint8)
-        try:
-            self._file.seek(tensor.offset + low)
-            got = self._file.readinto(data.data)
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        if got != len(data):
+        if self.fill(data.data, tensor.offset + low) != len(data):
             self._refuse(f"it ends within {shown(name)}")
         return data
 
@@ -208,20 +182,19 @@ class GgufFile:
         """Return so many bytes of the head, which are known to be there."""
         if count > self.size - self._at:
             self._refuse(f"{what} takes {count} bytes at byte {self._at}")
-        try:
-            data = self._file.read(count)
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        if len(data) != count:
-            self._refuse(f"it ends at byte {self._at + len(data)}")
+        start = self._at - self._window_at
+        if start + count > len(self._window):
+            self._window = bytearray(min(max(count, _WINDOW), self.size - self._at))
+            if self.fill(memoryview(self._window), self._at) != len(self._window):
+                self._refuse(f"it ends within {what}")
+            self._window_at, start = self._at, 0
         self._at += count
-        return data
+        return bytes(self._window[start : start + count])
 
     def _skip(self, count: int, what: str) -> None:
         if count > self.size - self._at:
             self._refuse(f"{what} takes {count} bytes at byte {self._at}")
         self._at += count
-        self._file.seek(self._at)
 
     def _number(self, kind: int, what: str) -> int | float:
         scalar = _SCALARS[kind]

@@ -2,23 +2,22 @@
 
 A file is the length of its header (8 bytes, little endian), the header (JSON: type, shape and place of every
 tensor), and the tensors' bytes. Source: https://huggingface.co/docs/safetensors, section "Format". The package of
-that name has no bfloat16 in its NumPy interface and maps files into memory, where a file that is cut short meanwhile
-kills the process and where pages read count as memory used; here bytes are read when they are asked for.
+that name has no bfloat16 in its NumPy interface and maps files into memory; `tritforge.models.regular_file` says what
+is against that.
 """
 
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, NoReturn, Self
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
+from tritforge.models.regular_file import RegularFile
 from tritforge.models.strict_json import parse, shown
 
 #: Longest header that is read, in bytes; that of the safetensors library.
@@ -117,7 +116,7 @@ def to_float32(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
         return values.astype(np.float32, copy=False)
 
 
-class SafetensorsFile:
+class SafetensorsFile(RegularFile):
     """An open file whose header has been checked in every point.
 
     Parameters
@@ -139,35 +138,12 @@ class SafetensorsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         try:
-            # Opening a pipe would wait for someone to write to it.
-            if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-                raise InputError(f"cannot read {path}: it is not a regular file; give a checkpoint's file")
-            self._file = path.open("rb", buffering=0)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else None
-            raise InputError(f"cannot read {path}: {reason or error}") from error
-        try:
-            self.size = os.fstat(self._file.fileno()).st_size
             self.tensors, self.metadata = self._header()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
-        self._file.close()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
         """Read a tensor, or rows `start` to `stop` of its first axis, as the type that it is stored in.
@@ -201,17 +177,9 @@ class SafetensorsFile:
             raise InputError(f"{self.path}: {shown(name)}: {error}") from error
 
     def _fill(self, buffer: memoryview, offset: int) -> None:
-        try:
-            self._file.seek(offset)
-            done = 0
-            while done < len(buffer):
-                # An operating system may return less than was asked for.
-                got = self._file.readinto(buffer[done:])
-                if not got:
-                    self._refuse(f"it ends at byte {offset + done}")
-                done += got
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
+        got = self.fill(buffer, offset)
+        if got < len(buffer):
+            self._refuse(f"it ends at byte {offset + got}")
 
     def _refuse(self, why: str) -> NoReturn:
         raise InputError(

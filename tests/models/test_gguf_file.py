@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_or_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^cannot read .*: Is a directory$"):
         GgufFile(tmp_path)
     with pytest.raises(
-        InputError, match=r"^cannot read /dev/null: it is not a regular file; give a GGUF file$"
+        InputError, match=r"^cannot read /dev/null: it is not a regular file; give a checkpoint's file$"
     ):
         GgufFile(Path("/dev/null"))
 
