@@ -20,7 +20,7 @@ from tritforge.models.checkpoint import matrix_shapes
 from tritforge.models.fit import check_fits
 from tritforge.models.image import HEADER_BYTES, WeightImage, image_bytes
 from tritforge.models.image_manifest import Manifest, StoredImage, StoredMatrix, StoredTensor
-from tritforge.models.reader import CHUNK, CheckpointReader
+from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm
 from tritforge.models.ternary import TernaryMatrix
 
 MANIFEST = "manifest.json"
@@ -166,6 +166,11 @@ class ImageReader(CheckpointReader):
                         f"its shape takes {wanted}"
                     )
                 self._check_size(image.file, HEADER_BYTES + image.bytes)
+
+    def scale_form(self, name: str) -> ScaleForm:
+        """Return what a matrix's scale is, without reading the matrix."""
+        stored = self._manifest.matrices[name]
+        return stored.scale_kind, stored.scale.shape if isinstance(stored.scale, StoredTensor) else None
 
     def _check_size(self, name: str, wanted: int) -> None:
         path = self.path / name

@@ -16,6 +16,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import matrix_shapes, tensor_shapes
 from tritforge.models.config import DecoderConfig
+from tritforge.models.strict_json import parse, shown
 from tritforge.models.ternary import SCALE_KINDS
 
 #: What the manifest's first field says, and the version of the others.
@@ -156,9 +157,9 @@ class Manifest:
             No manifest, one of another version, or one that contradicts itself; the message names the field.
         """
         try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"the manifest is not JSON: {error}") from error
+            document = parse(data)
+        except InputError as error:
+            raise InputError(f"the manifest cannot be read: {error}") from error
         fields = _Fields(document, "the manifest")
         if fields.get("format", str) != FORMAT:
             raise InputError(f"the manifest's format is {fields.get('format', str)!r}; {FORMAT!r} is needed")
@@ -239,9 +240,8 @@ _NAMES = {int: "a whole number", float: "a number", str: "text", dict: "an objec
 
 
 def _short(value: object) -> str:
-    """Write a value, shortened."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """Write a value from the file in a message."""
+    return shown(repr(value))
 
 
 def _matrix(fields: _Fields, shape: tuple[int, int], accelerator: AcceleratorConfig) -> StoredMatrix:

@@ -62,6 +62,7 @@ def test_what_was_written_is_read_back(architecture: str, packing: str, tmp_path
             found = reader.matrix(name)
             assert np.array_equal(found.codes, matrix.codes)
             assert (found.scale, found.scale_kind) == (matrix.scale, "multiplier")
+            assert reader.scale_form(name) == ("multiplier", None)
         for name, tensor in model.tensors.items():
             assert np.array_equal(reader.tensor(name), tensor)
         assert np.array_equal(reader.rows("model.norm.weight", 5, 9), model.tensors["model.norm.weight"][5:9])
@@ -73,6 +74,7 @@ def test_scales_of_blocks_are_kept(tmp_path: Path) -> None:
     reader = ImageReader(tmp_path / "image")
     for name, matrix in model.matrices.items():
         assert np.array_equal(reader.matrix(name).scale, matrix.scale)
+        assert reader.scale_form(name) == ("divisor", (1, 2))
 
 
 def test_a_matrix_over_the_buffer_is_cut_as_jobs_are(tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def image_of(document: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             lambda m: m["matrices"][0].update(scale=float("nan")),
-            "model.layers.0.self_attn.q_proj: scale is nan; a positive, finite float32 is needed",
+            "the manifest cannot be read: it is not JSON: NaN is no number",
         ),
         (
             lambda m: m["matrices"][0].update(images=[]),
@@ -284,8 +286,9 @@ def test_a_manifest_that_contradicts_itself_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff", "the manifest is not JSON: "),
-        (b"[" * 100_000, "the manifest is not JSON: "),
+        (b"\xff", "the manifest cannot be read: it is not JSON: "),
+        (b"[" * 100_000, "the manifest cannot be read: it is nested too deeply"),
+        (b'{"a": 1, "a": 2}', "the manifest cannot be read: it is not JSON: the key a is there twice"),
         (b"[]", "the manifest is []; an object is needed"),
     ],
 )
