@@ -168,8 +168,13 @@ class PreparedMatrix:
             Activations of another type or length.
         """
         _check_activations(codes_x, self.k)
-        sums: npt.NDArray[np.float32 | np.float64] = codes_x.astype(self._weights.dtype) @ self._weights.T
-        return sums.astype(np.int32)
+        x = codes_x.astype(self._weights.dtype)
+        few = 1 < len(x) < _MANY_TOKENS
+        step = max(1, _block_numbers(len(x)) // max(1, self.k) if few else self.m)
+        sums = np.empty((len(x), self.m), dtype=np.int32)
+        for first in range(0, self.m, step):
+            sums[:, first : first + step] = x @ self._weights[first : first + step].T
+        return sums
 
 
 def _sum_type(k: int) -> type[np.float32 | np.float64]:
