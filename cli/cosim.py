@@ -42,8 +42,10 @@ def matrix_table(matrices: Sequence[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(title="ternary products on the RTL", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("layer")
+    table = Table(
+        title="ternary products on the RTL", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("layer", no_wrap=True)
     table.add_column("matrix", no_wrap=True)
     for name in ("M x K", "words", "differ", "cycles", "predicted", "used"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -90,7 +92,7 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
     ),
 )
 @click.option("--model", help="A shipped model or a checkpoint's path; austen without a shape.")
-@click.option("--shape", help="The shape of a model (tritforge models lists them), with seeded weights.")
+@click.option("--shape", help="A model's shape (tritforge models lists them), with seeded weights.")
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the text, or the operands.")
@@ -130,14 +132,14 @@ def command(
     from rich.console import Console
 
     from tritforge.models.library import load_model
-    from tritforge.models.shapes import find_shape
+    from tritforge.models.shapes import resolve_shape
     from tritforge.sim.cosim import CosimTask
 
     if model is not None and shape is not None:
         raise InputError(f"model is {model!r} and shape is {shape!r}; give one of the two")
     config = load_config(config_name, parse_settings(settings))
     if shape is not None:
-        count = find_shape(shape).num_hidden_layers
+        count = resolve_shape(shape).num_hidden_layers
     else:
         model = model or "austen"
         count = load_model(model).config.num_hidden_layers

@@ -17,11 +17,11 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.library import has_held_out_text, held_out_text, load_model
-from tritforge.models.shapes import ModelShape, find_shape
+from tritforge.models.shapes import ModelShape, resolve_shape
 from tritforge.models.tokenizer import encode
 from tritforge.sim.comparison import Comparison, MatrixResult, predicted_cycles
 from tritforge.sim.jobs import split_product
-from tritforge.sim.operands import Operands, recorded_operands, seeded_operands, seeded_tokens
+from tritforge.sim.operands import ZERO_SHARE, Operands, recorded_operands, seeded_operands, seeded_tokens
 from tritforge.sim.rtl_accelerator import compile_core
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class CosimTask:
     model
         A shipped model's name or a checkpoint's path; None with a shape.
     shape
-        Name of a model's shape, whose operands are seeded; None with a model.
+        A model's shape, as `tritforge.models.shapes.resolve_shape` knows it, whose operands are seeded; None with a
+        model.
     layers
         Layers whose matrices run on the RTL.
     tokens
@@ -85,6 +86,8 @@ class Source:
 
     Attributes
     ----------
+    name
+        The model as the task names it, or the shape's full name.
     kind
         `TEXT`, `TOKENS` or `SEED`.
     layers
@@ -95,6 +98,7 @@ class Source:
         M and K of the matrices of a layer, by name.
     """
 
+    name: str
     kind: str
     layers: int
     longest: int | None
@@ -113,8 +117,9 @@ class Source:
             There is no such model or shape, or it is damaged.
         """
         if task.shape is not None:
-            shape = find_shape(task.shape)
+            shape = resolve_shape(task.shape)
             return cls(
+                name=shape.name,
                 kind=SEED,
                 layers=shape.num_hidden_layers,
                 longest=shape.max_position_embeddings,
@@ -126,6 +131,7 @@ class Source:
         text = held_out_text(task.name) if has_held_out_text(task.name) else ""
         longest = config.max_position_embeddings
         return cls(
+            name=task.name,
             kind=TEXT if text else TOKENS,
             layers=config.num_hidden_layers,
             longest=min(longest, len(text)) if text else longest,
@@ -208,8 +214,8 @@ def cosimulate(
     Returns
     -------
     dict
-        ``model, operands, layer, tokens, seed, config, verilog_sha256, matrices, first_mismatch, simulation_seconds
-        (those of all processes, without their start), timed_out, ok``.
+        ``model, operands, zero_share`` (of seeded weights), ``layer, tokens, seed, config, verilog_sha256, matrices,
+        first_mismatch, simulation_seconds`` (of all processes, without their start), ``timed_out, ok``.
 
     Raises
     ------
@@ -251,8 +257,9 @@ def cosimulate(
     results = comparison.run()
     first = next((result.first for result in results if result.first is not None), None)
     return {
-        "model": task.name,
+        "model": source.name,
         "operands": source.kind,
+        "zero_share": ZERO_SHARE if source.kind == SEED else None,
         "layer": task.layers[0] if len(task.layers) == 1 else list(task.layers),
         "tokens": task.tokens,
         "seed": task.seed,

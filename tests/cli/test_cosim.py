@@ -83,7 +83,7 @@ def test_a_shape_runs_on_seeded_operands_with_several_simulators(
     common = ["--config", "tiny", "--cache", str(simulators), "--json", str(report)]
     assert run("--shape", "small", "--layer", "2", "--tokens", "5", "--jobs", "2", *common) == 0
     document = json.loads(report.read_text())
-    assert (document["model"], document["operands"]) == ("small", "seeded operands")
+    assert (document["model"], document["operands"]) == ("tiny", "seeded operands")
     assert (document["layer"], document["ok"], len(document["matrices"])) == (2, True, 7)
     captured = capsys.readouterr()
     words = 5 * (8 + 4 + 4 + 8 + 12 + 12 + 8)

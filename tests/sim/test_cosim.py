@@ -19,6 +19,7 @@ from tritforge.rtl.verilog import generate
 from tritforge.sim.cosim import CosimTask, Source, cosimulate, passage
 from tritforge.sim.cycles import batch_cycles
 from tritforge.sim.jobs import Job
+from tritforge.sim.operands import ZERO_SHARE
 
 TINY = PRESETS["tiny"]
 MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
@@ -45,10 +46,14 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
         on_cycles=lambda done, total: cycles_done.append((done, total)),
     )
     assert list(result) == [
-        *("model", "operands", "layer", "tokens", "seed", "config", "verilog_sha256"),
+        *("model", "operands", "zero_share", "layer", "tokens", "seed", "config", "verilog_sha256"),
         *("matrices", "first_mismatch", "simulation_seconds", "timed_out", "ok"),
     ]
-    assert (result["model"], result["operands"]) == (str(tiny_model), "held-out text")
+    assert (result["model"], result["operands"], result["zero_share"]) == (
+        str(tiny_model),
+        "held-out text",
+        None,
+    )
     assert (result["layer"], result["tokens"], result["seed"]) == (1, 6, 3)
     assert AcceleratorConfig.from_dict(result["config"]) == TINY
     assert result["verilog_sha256"] == generate(TINY).sha256
@@ -114,18 +119,20 @@ def test_a_shape_runs_on_seeded_operands(simulators: Path, monkeypatch: pytest.M
     """As at the size of a published model: every word of a layer's seven matrices, two simulators."""
     shape = replace(
         SMALL,
+        name="small",
         num_attention_heads=10,
         num_key_value_heads=5,
         head_dim=4,
         hidden_size=40,
         intermediate_size=60,
     )
-    monkeypatch.setattr("tritforge.sim.cosim.find_shape", {"small": shape}.__getitem__)
+    monkeypatch.setattr("tritforge.sim.cosim.resolve_shape", {"small": shape}.__getitem__)
     todo = CosimTask(shape="small", layers=(0, 2), tokens=5, seed=8, jobs=2)
     phases: list[str] = []
     result = cosimulate(todo, TINY, cache=simulators, on_phase=phases.append)
     assert phases == ["building the simulator (once per configuration)", "simulating"]
     assert (result["model"], result["operands"], result["layer"]) == ("small", "seeded operands", [0, 2])
+    assert result["zero_share"] == ZERO_SHARE
     assert [matrix["name"] for matrix in result["matrices"]] == [
         f"model.layers.{layer}.{name}" for layer in (0, 2) for name in MATRICES
     ]
