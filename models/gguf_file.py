@@ -30,8 +30,8 @@ VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 # More than any model has; what says more is damaged, and would keep a reader busy.
 _COUNT_LIMIT = 1 << 20
-_STRING_LIMIT = 1 << 24
-_ELEMENT_LIMIT = 1 << 22
+_HEAD_LIMIT = 1 << 26
+_ALIGNMENT_LIMIT = 1 << 20
 _AXES = 4
 _WINDOW = 1 << 16
 
@@ -148,7 +148,8 @@ class GgufFile(RegularFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        # Where the head is being read, and the part of it that is at hand.
+        # Where the head may end, where it is being read, and the part of it that is at hand.
+        self._end = min(self.size, _HEAD_LIMIT)
         self._at = self._window_at = 0
         self._window = bytearray()
         try:
@@ -180,20 +181,23 @@ class GgufFile(RegularFile):
 
     def _take(self, count: int, what: str) -> bytes:
         """Return so many bytes of the head, which are known to be there."""
-        if count > self.size - self._at:
-            self._refuse(f"{what} takes {count} bytes at byte {self._at}")
+        self._check_room(count, what)
         start = self._at - self._window_at
         if start + count > len(self._window):
-            self._window = bytearray(min(max(count, _WINDOW), self.size - self._at))
+            self._window = bytearray(min(max(count, _WINDOW), self._end - self._at))
             if self.fill(memoryview(self._window), self._at) != len(self._window):
                 self._refuse(f"it ends within {what}")
             self._window_at, start = self._at, 0
         self._at += count
         return bytes(self._window[start : start + count])
 
+    def _check_room(self, count: int, what: str) -> None:
+        if count > self._end - self._at:
+            limit = f"; {_HEAD_LIMIT} are the limit of a head" if self._end < self.size else ""
+            self._refuse(f"{what} takes {count} bytes at byte {self._at}{limit}")
+
     def _skip(self, count: int, what: str) -> None:
-        if count > self.size - self._at:
-            self._refuse(f"{what} takes {count} bytes at byte {self._at}")
+        self._check_room(count, what)
         self._at += count
 
     def _number(self, kind: int, what: str) -> int | float:
@@ -206,8 +210,6 @@ class GgufFile(RegularFile):
 
     def _string(self, what: str) -> str:
         length = self._whole(10, what)
-        if length > _STRING_LIMIT:
-            self._refuse(f"{what} says that it has {length} bytes; {_STRING_LIMIT} are the limit")
         data = self._take(length, what)
         try:
             return data.decode("utf-8")
@@ -234,7 +236,7 @@ class GgufFile(RegularFile):
             values[key] = self._value(f"the value of {shown(key)}")
         self.values: Mapping[str, Value] = MappingProxyType(values)
         alignment = values.get("general.alignment", DEFAULT_ALIGNMENT)
-        if type(alignment) is not int or not 0 < alignment <= _STRING_LIMIT or alignment & alignment - 1:
+        if type(alignment) is not int or not 0 < alignment <= _ALIGNMENT_LIMIT or alignment & alignment - 1:
             self._refuse(f"the alignment is {shown(str(alignment))}; a power of two is needed")
         infos = [self._tensor() for _ in range(tensors)]
         start = -(-self._at // alignment) * alignment
@@ -266,7 +268,7 @@ class GgufFile(RegularFile):
         if kind in _SCALARS:
             self._skip(length * _SCALARS[kind].size, what)
         elif kind == _STRING:
-            if length > min(_ELEMENT_LIMIT, (self.size - self._at) // 8):
+            if length > (self._end - self._at) // 8:
                 self._refuse(f"{what} says that it has {length} elements")
             for _ in range(length):
                 self._skip(self._whole(10, what), what)

@@ -235,12 +235,10 @@ def smallest_grid(scales: Floats) -> np.float32 | Floats:
     rows, columns = scales.shape
     row_counts = [r for r in _divisors(rows) if _reduced(low, scales, r, columns) is not None]
     column_counts = [c for c in _divisors(columns) if _reduced(low, scales, rows, c) is not None]
-    for r, c in sorted(product(row_counts, column_counts), key=prod):
-        grid = _reduced(low, scales, r, c)
-        if grid is not None:
-            filled = np.where(grid > 0, grid, spare)
-            return np.float32(filled[0, 0]) if filled.size == 1 else filled
-    raise AssertionError("the grid itself holds its scales")
+    candidates = sorted(product(row_counts, column_counts), key=prod)
+    grid = next(found for r, c in candidates if (found := _reduced(low, scales, r, c)) is not None)
+    filled = np.where(grid > 0, grid, spare)
+    return np.float32(filled[0, 0]) if filled.size == 1 else filled
 
 
 def _divisors(number: int) -> list[int]:

@@ -141,11 +141,8 @@ def test_lengths_beyond_the_file_are_refused_before_they_are_used(path: Path) ->
     huge = 2**60
     broken(path, gguf_bytes(ARCH, counts=(huge, 1)), f"it says that it has {huge} tensors")
     broken(path, gguf_bytes(ARCH, counts=(0, huge)), f"it says that it has {huge} entries")
-    string = struct.pack("<IQ", 8, huge)
     broken(
-        path,
-        gguf_bytes({"s": string}),
-        f"the value of s says that it has {huge} bytes; 16777216 are the limit",
+        path, gguf_bytes({"s": struct.pack("<IQ", 8, huge)}), f"the value of s takes {huge} bytes at byte 45"
     )
     broken(path, gguf_bytes({"s": struct.pack("<IQ", 8, 1000)}), "the value of s takes 1000 bytes at byte 45")
     array = struct.pack("<IIQ", 9, 10, huge)
@@ -154,6 +151,16 @@ def test_lengths_beyond_the_file_are_refused_before_they_are_used(path: Path) ->
     broken(path, gguf_bytes({"a": strings}), f"the value of a says that it has {huge} elements")
     inner = struct.pack("<IIQQ", 9, 8, 1, 2**64 - 1)
     broken(path, gguf_bytes({"a": inner}), f"the value of a takes {2**64 - 1} bytes at byte 57")
+
+
+def test_a_head_longer_than_any_is_refused_before_it_is_read(path: Path) -> None:
+    content = gguf_bytes({"s": struct.pack("<IQ", 8, 1 << 27)})
+    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.truncate(1 << 30)  # a hole, which takes no room on the disk
+    why = "the value of s takes 134217728 bytes at byte 45; 67108864 are the limit of a head"
+    with pytest.raises(InputError, match=re.escape(f"({why})")):
+        GgufFile(path)
 
 
 def test_values_of_unknown_types_are_refused(path: Path) -> None:

@@ -333,6 +333,29 @@ def test_i2s_needs_its_layout_said(path: Path) -> None:
         GgufReader(path, i2s_layout="mips")  # type: ignore[arg-type]
 
 
+def test_i2s_of_part_of_a_block_is_refused(path: Path) -> None:
+    model = model_of(replace(LLAMA, num_key_value_heads=1, head_dim=2, num_attention_heads=1, hidden_size=32))
+    query = Tensor(name="blk.0.attn_q.weight", type=36, shape=(2, 32), data=bytes(16 + 32))
+    others = [
+        Tensor(
+            name=f"{tensor_name(name)}.weight", type=0, shape=(m.m, m.k), data=m.codes.astype("<f4").tobytes()
+        )
+        for name, m in model.matrices.items()
+    ]
+    tensors = [floats(values, tensor_name(name)) for name, values in model.tensors.items()]
+    stored = {tensor.name: tensor for tensor in [*others, *tensors, query]}
+    content: Entries = {"general.architecture": "llama"} | write_config(model.config, "llama")
+    path.write_bytes(gguf_bytes(content, list(stored.values())))
+    message = "blk.0.attn_q.weight has the shape (2, 32); i2_s in the x86 layout has blocks of 128"
+    with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {message}')}$"):
+        GgufReader(path, i2s_layout="x86")
+    with (
+        GgufReader(path, i2s_layout="arm") as reader,
+        pytest.raises(InputError, match=r"makes zeros of them$"),
+    ):
+        reader.matrix("model.layers.0.self_attn.q_proj")
+
+
 def test_damage_is_found_where_it_is(path: Path) -> None:
     model = model_of(TINY)
     data = bytearray(
