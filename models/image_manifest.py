@@ -7,6 +7,7 @@ configuration, before anything is made of them.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from math import prod
 from typing import Any
 
@@ -145,7 +146,7 @@ class Manifest:
             "matrices": matrices,
             "tensors": [{"name": name, **asdict(tensor)} for name, tensor in self.tensors.items()],
         }
-        return (json.dumps(document, indent=1) + "\n").encode()
+        return (json.dumps(document | {"sha256": checksum(document)}, indent=1) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
@@ -167,6 +168,12 @@ class Manifest:
             raise InputError(
                 f"the manifest's format_version is {fields.get('format_version', int)}; "
                 f"this release reads {FORMAT_VERSION}"
+            )
+        recorded = fields.sha256()
+        computed = checksum({name: value for name, value in document.items() if name != "sha256"})
+        if computed != recorded:
+            raise InputError(
+                f"the manifest's SHA-256 is {computed}, not {recorded} as recorded; it is damaged, write it again"
             )
         accelerator = AcceleratorConfig.from_dict(fields.get("accelerator", dict))
         decoder = DecoderConfig.from_dict(fields.get("decoder", dict))
@@ -203,6 +210,11 @@ class Manifest:
                 )
             end += tensor.bytes
         return manifest
+
+
+def checksum(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's other fields, sorted by name."""
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 class _Fields:
@@ -286,7 +298,7 @@ def _scale(fields: _Fields) -> float | StoredTensor:
 
 def _image(fields: _Fields, part: slice) -> StoredImage:
     name = fields.get("file", str)
-    if not name or name in {".", ".."} or set(name) & set("/\\:\0"):
+    if not name.isprintable() or name in {"", ".", ".."} or set(name) & set("/\\:"):
         raise InputError(
             f"{fields.where}: the file name {_short(name)} leaves the folder; a plain name is needed"
         )

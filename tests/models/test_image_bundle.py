@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fuzz import FUZZ_CASES, fuzz, mutated, read_or_refuse
 from small_models import ARCHITECTURES, random_model
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
+from tritforge.models.config import DecoderConfig
 from tritforge.models.image import HEADER_BYTES, WeightImage, pack_image
 from tritforge.models.image_bundle import MANIFEST, TENSORS, ImageReader, sign_off, write_images
+from tritforge.models.image_manifest import checksum
 from tritforge.models.reader import MemoryReader
+from tritforge.models.verification import verify_equal
 
 SMALL = AcceleratorConfig.from_dict({"k_max": 600, "m_max": 600}, base=PRESETS["tiny"])
 MODEL = random_model(ARCHITECTURES["bitnet"])
@@ -35,9 +39,11 @@ def write(folder: Path, accelerator: AcceleratorConfig = SMALL, **model: Any) ->
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Rewrite the manifest."""
+    """Rewrite the manifest, its checksum too."""
     document = json.loads((folder / MANIFEST).read_text())
+    del document["sha256"]
     edit(document)
+    document["sha256"] = checksum(document)
     (folder / MANIFEST).write_text(json.dumps(document))
 
 
@@ -257,6 +263,10 @@ def image_of(document: dict[str, Any]) -> dict[str, Any]:
             "model.layers.0.self_attn.q_proj: the file name '/etc/passwd' leaves the folder; a plain name is needed",
         ),
         (
+            lambda m: image_of(m).update(file="a\nb"),
+            "model.layers.0.self_attn.q_proj: the file name 'a\\nb' leaves the folder; a plain name is needed",
+        ),
+        (
             lambda m: image_of(m).update(k_start=8),
             f"{FIRST}: {FIRST}.tritimg holds columns 8 to 256; 0 to 256 are needed",
         ),
@@ -296,3 +306,48 @@ def test_what_is_no_manifest_is_refused(content: bytes, message: str, tmp_path: 
     (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}: {message}')}"):
         ImageReader(tmp_path)
+
+
+def test_a_changed_manifest_is_found_by_its_checksum(tmp_path: Path) -> None:
+    folder = write(tmp_path / "image")
+    document = json.loads((folder / MANIFEST).read_text())
+    recorded = document["sha256"]
+    document["matrices"][0]["scale"] *= 2
+    (folder / MANIFEST).write_text(json.dumps(document))
+    del document["sha256"]
+    with refused(
+        f"{folder}: the manifest's SHA-256 is {checksum(document)}, not {recorded} as recorded; "
+        "it is damaged, write it again"
+    ):
+        ImageReader(folder)
+
+
+SMALLEST = DecoderConfig(
+    vocab_size=3,
+    hidden_size=8,
+    intermediate_size=12,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    max_position_embeddings=4,
+)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, TENSORS, f"{FIRST}.tritimg"])
+@pytest.mark.parametrize("cases", FUZZ_CASES)
+def test_damaged_bundles_are_refused_or_read_as_they_were(cases: int, name: str, tmp_path: Path) -> None:
+    model = random_model(SMALLEST, grid=(2, 1))
+    folder = tmp_path / "image"
+    write_images(MemoryReader(model), folder, AcceleratorConfig.from_dict({"packing": "s8"}, base=SMALL))
+    valid = (folder / name).read_bytes()
+
+    def check(content: bytes) -> None:
+        (folder / name).write_bytes(content)
+
+        def compare() -> None:
+            with ImageReader(folder) as reader:
+                verify_equal(MemoryReader(model), reader)
+
+        read_or_refuse(compare)
+
+    fuzz(cases, mutated(valid, [(0, 64), (0, len(valid))]), check)
