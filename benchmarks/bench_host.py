@@ -144,7 +144,7 @@ def bench_products(console: Console, codes: Codes, all_tokens: list[int], rounds
         if torch_weights is not None:
             works["int8 (torch)"] = torch_weights(codes_x)
             assert np.array_equal(works["int8 (torch)"]().numpy(), expected)
-        seconds = race(works, max(3, rounds * 2 if tokens < 64 else rounds // 2))
+        seconds = race(works, rounds * 2 if tokens < 64 else rounds)
         seconds |= race({"int32 (NumPy)": partial(np.matmul, few.astype(np.int32), integers.T)}, 1)
         for name, time in seconds.items():
             count = len(few) if name == "int32 (NumPy)" else tokens

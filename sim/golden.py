@@ -30,10 +30,11 @@ LARGEST_K = (2**31 - 1) // CODE_BOUND
 
 # Tokens that share a conversion of the weights; so many that it is a tenth of the time at most.
 _TOKENS = 512
-# Weights of a block: 512 KiB of float32 for few tokens, growing with their number up to 4 MiB for many.
+# Weights of a block: 512 KiB of float32 for few tokens, growing with their number up to 8 MiB for many:
+# larger ones leave the cache, and smaller ones make BLAS's threads wait for each other more often.
 _MANY_TOKENS = 32
 _SMALL_BLOCK = 1 << 17
-_LARGE_BLOCK = 1 << 20
+_LARGE_BLOCK = 1 << 21
 _LARGE_BLOCK_TOKENS = 64
 _UNCOPIED_PRODUCTS = 10**6
 
@@ -84,8 +85,8 @@ def ternary_matmul(
     exactly.
 
     Weights become floating-point numbers some rows at a time, in a block that stays in a processor's cache. Beside
-    the result, a call takes the memory of 512 tokens in floating point, at most 4 MiB for the block (or one row, if
-    that is more), its products and what unpacking takes: under 12 MiB for K = 2560, however many tokens and rows.
+    the result, a call takes the memory of 512 tokens in floating point, at most 8 MiB for the block (or one row, if
+    that is more), its products and what unpacking takes: under 20 MiB for K = 2560, however many tokens and rows.
     `PreparedMatrix` keeps the weights instead.
 
     Parameters

@@ -148,7 +148,7 @@ def test_weights_in_any_form_and_blocks_of_any_size_give_the_product(
 def test_the_blocks_of_large_matrices_give_the_product() -> None:
     """At the size of blocks that is used: several of them, for few tokens and for many."""
     random = np.random.default_rng(1)
-    w = random.integers(-1, 2, (1103, 1999), dtype=np.int8)
+    w = random.integers(-1, 2, (1603, 1999), dtype=np.int8)
     for tokens in (1, 3, 32, 515):
         x = random.integers(-128, 128, (tokens, 1999), dtype=np.int8)
         expected = x.astype(np.int32) @ w.T.astype(np.int32)
@@ -161,7 +161,7 @@ def test_the_blocks_of_large_matrices_give_the_product() -> None:
 def test_the_memory_of_a_product_depends_neither_on_rows_nor_on_further_tokens(
     form: str, tokens: int
 ) -> None:
-    """Under 12 MiB beside the result; the weights in float32 would take 41."""
+    """Under 20 MiB beside the result; the weights in float32 would take 41."""
     random = np.random.default_rng(2)
     w = random.integers(-1, 2, (4200, 2560), dtype=np.int8)
     x = random.integers(-128, 128, (tokens, 2560), dtype=np.int8)
@@ -170,7 +170,7 @@ def test_the_memory_of_a_product_depends_neither_on_rows_nor_on_further_tokens(
     result = ternary_matmul(x, source)
     peak = tracemalloc.get_traced_memory()[1] - result.nbytes
     tracemalloc.stop()
-    assert peak < 12 * 2**20
+    assert peak < 20 * 2**20
     if tokens == 1:
         assert peak < 2**20
 
