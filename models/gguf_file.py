@@ -59,26 +59,22 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
     }
 )
 
-_STRING, _ARRAY = 8, 9
-_BOOL = 7
-# Types of values by their numbers, as `struct` has them.
-_SCALARS = {
-    number: struct.Struct(f"<{code}")
-    for number, code in {
-        0: "B",
-        1: "b",
-        2: "H",
-        3: "h",
-        4: "I",
-        5: "i",
-        6: "f",
-        _BOOL: "B",
-        10: "Q",
-        11: "q",
-        12: "d",
-    }.items()
+# Types of values by their numbers, and those that are one number as `struct` has them.
+_UINT32, _FLOAT32, _BOOL, _STRING, _ARRAY, _UINT64 = 4, 6, 7, 8, 9, 10
+_CODES = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    _UINT32: "I",
+    5: "i",
+    _FLOAT32: "f",
+    _BOOL: "B",
+    _UINT64: "Q",
+    11: "q",
+    12: "d",
 }
-_FLOAT32 = 6
+_SCALARS = {number: struct.Struct(f"<{code}") for number, code in _CODES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +205,7 @@ class GgufFile(RegularFile):
         return int(self._number(kind, what))
 
     def _string(self, what: str) -> str:
-        length = self._whole(10, what)
+        length = self._whole(_UINT64, what)
         data = self._take(length, what)
         try:
             return data.decode("utf-8")
@@ -220,7 +216,7 @@ class GgufFile(RegularFile):
         magic = self._take(min(4, self.size), "the magic")
         if magic != MAGIC:
             raise InputError(f"{self.path} is not a GGUF file: it begins with {magic!r}, not {MAGIC!r}")
-        self.version = self._whole(4, "the version")
+        self.version = self._whole(_UINT32, "the version")
         if self.version not in VERSIONS:
             swapped = self.version & 0xFFFF == 0
             raise InputError(
@@ -243,13 +239,13 @@ class GgufFile(RegularFile):
         self.tensors: Mapping[str, GgufTensor] = MappingProxyType(self._places(infos, start, alignment))
 
     def _count(self, what: str) -> int:
-        count = self._whole(10, f"the number of {what}")
+        count = self._whole(_UINT64, f"the number of {what}")
         if count > min(_COUNT_LIMIT, self.size // 8):
             self._refuse(f"it says that it has {count} {what}")
         return count
 
     def _value(self, what: str) -> Value:
-        kind = self._whole(4, what)
+        kind = self._whole(_UINT32, what)
         if kind == _STRING:
             return self._string(what)
         if kind == _ARRAY:
@@ -264,14 +260,14 @@ class GgufFile(RegularFile):
         return float(str(np.float32(number))) if kind == _FLOAT32 else number
 
     def _array(self, what: str) -> GgufArray:
-        kind, length = self._whole(4, what), self._whole(10, what)
+        kind, length = self._whole(_UINT32, what), self._whole(_UINT64, what)
         if kind in _SCALARS:
             self._skip(length * _SCALARS[kind].size, what)
         elif kind == _STRING:
             if length > (self._end - self._at) // 8:
                 self._refuse(f"{what} says that it has {length} elements")
             for _ in range(length):
-                self._skip(self._whole(10, what), what)
+                self._skip(self._whole(_UINT64, what), what)
         else:
             self._refuse(f"{what} is an array of the unknown type {kind}")
         return GgufArray(length=length)
@@ -280,11 +276,11 @@ class GgufFile(RegularFile):
         """Return name, type, shape, offset behind the head, and length of the next tensor described."""
         name = self._string("a tensor's name")
         what = f"the description of {shown(name)}"
-        axes = self._whole(4, what)
+        axes = self._whole(_UINT32, what)
         if not 1 <= axes <= _AXES:
             self._refuse(f"{shown(name)} has {axes} axes; 1 to {_AXES} are possible")
-        shape = tuple(self._whole(10, what) for _ in range(axes))[::-1]
-        number = self._whole(4, what)
+        shape = tuple(self._whole(_UINT64, what) for _ in range(axes))[::-1]
+        number = self._whole(_UINT32, what)
         if number not in TYPES:
             known = ", ".join(kind for kind, _, _ in TYPES.values())
             raise InputError(f"{self.path}: {shown(name)} is of type {number}; known are {known}")
@@ -295,7 +291,7 @@ class GgufFile(RegularFile):
         if (prod(shape) if kind == "I2_S" else shape[-1]) % block:
             self._refuse(f"{shown(name)} has the shape {shape}; {kind} has blocks of {block}")
         nbytes = prod(shape) // block * size + (I2S_TAIL if kind == "I2_S" else 0)
-        return name, kind, shape, self._whole(10, what), nbytes
+        return name, kind, shape, self._whole(_UINT64, what), nbytes
 
     def _places(
         self, infos: list[tuple[str, str, tuple[int, ...], int, int]], start: int, alignment: int
