@@ -222,4 +222,6 @@ def convert_command(
         if result.sign_off:
             what = "sign-off (SHA-256 of manifest.json)" if target == "image" else "SHA-256"
             click.echo(f"{what}: {result.sign_off}")
+        for note in result.notes:
+            click.echo(f"Note on {path}: {note}")
     return 0

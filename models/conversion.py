@@ -50,6 +50,8 @@ class Conversion:
         How many were compared and found equal.
     sign_off
         SHA-256 of an image bundle's manifest; of the file for what is one file; empty for other folders.
+    notes
+        What a user should know of the source.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class Conversion:
     weights: int
     float_numbers: int
     sign_off: str
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, fit for JSON."""
@@ -148,6 +151,7 @@ def convert(
         weights=sum(m * k for m, k in shapes),
         float_numbers=sum(prod(shape) for shape in reader.tensors.values()),
         sign_off=sign_off,
+        notes=reader.notes,
     )
 
 

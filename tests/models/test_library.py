@@ -4,12 +4,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from small_models import ARCHITECTURES, random_model
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models import library
 from tritforge.models.checkpoint import Checkpoint
+from tritforge.models.conversion import convert
+from tritforge.models.lazy import LazyMapping
+from tritforge.models.native import NativeReader
+from tritforge.models.reader import MemoryReader
+from tritforge.sim.decoder import Decoder
 
 
 @pytest.fixture
@@ -75,3 +84,68 @@ def test_asking_for_names_imports_nothing_heavy() -> None:
     code = "import sys, tritforge.models.library as l; l.names(); print('numpy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+FORMATS: dict[str, dict[str, Any]] = {
+    "native": {},
+    "hf-packed": {},
+    "gguf-tq1_0": {},
+    "image": {"accelerator": AcceleratorConfig()},
+}
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_a_checkpoint_of_any_format_is_loaded_as_it_is_used(target: Any, tmp_path: Path) -> None:
+    model = random_model(ARCHITECTURES["llama"], scale_kind="multiplier")
+    convert(MemoryReader(model), tmp_path / "model", target, **FORMATS[target])
+    loaded = library.load_model(tmp_path / "model")
+    assert isinstance(loaded.matrices, LazyMapping)
+    assert loaded.config == model.config
+    tokens = np.arange(5)
+    assert np.array_equal(Decoder(loaded).forward(tokens), Decoder(model).forward(tokens))
+    assert loaded.to_bytes() == model.to_bytes()
+
+
+def test_damage_is_found_when_the_matrix_is_used(tmp_path: Path) -> None:
+    model = random_model(ARCHITECTURES["llama"], scale_kind="multiplier")
+    path = tmp_path / "model"
+    model.save(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    loaded = library.load_model(path)
+    with pytest.raises(
+        InputError, match=f"^{re.escape(str(path))}: model.layers.*the SHA-256 of its weight is "
+    ):
+        [loaded.matrices[name] for name in loaded.matrices]
+
+
+def test_a_checkpoint_that_is_forgotten_gives_its_files_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    random_model(ARCHITECTURES["llama"]).save(path)
+    closed: list[Path] = []
+    close = NativeReader.close
+
+    def remember(self: NativeReader) -> None:
+        closed.append(self.path)
+        close(self)
+
+    monkeypatch.setattr(NativeReader, "close", remember)
+    loaded = library.load_model(path)
+    tensors = loaded.tensors
+    del loaded
+    assert tensors["model.norm.weight"].shape == (256,)
+    assert not closed
+    del tensors
+    assert closed == [path]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "manifest.json"])
+def test_what_belongs_to_a_checkpoint_lies_beside_its_first_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("")
+    assert library.find(tmp_path) == tmp_path / name
+    assert not library.has_held_out_text(tmp_path)
+    (tmp_path / "held_out.txt").write_text("text")
+    assert library.held_out_text(tmp_path) == "text"
