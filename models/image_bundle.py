@@ -20,6 +20,7 @@ from tritforge.models.checkpoint import matrix_shapes
 from tritforge.models.fit import check_fits
 from tritforge.models.image import HEADER_BYTES, WeightImage, image_bytes
 from tritforge.models.image_manifest import Manifest, StoredImage, StoredMatrix, StoredTensor
+from tritforge.models.image_manifest_reader import read_manifest
 from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm
 from tritforge.models.ternary import TernaryMatrix
 
@@ -38,7 +39,7 @@ def sign_off(folder: Path) -> str:
     InputError
         There is no manifest.
     """
-    return sha256(_read_manifest(folder)).hexdigest()
+    return sha256(_manifest_bytes(folder)).hexdigest()
 
 
 def write_images(
@@ -148,7 +149,7 @@ class ImageReader(CheckpointReader):
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder)
         try:
-            self._manifest = Manifest.from_bytes(_read_manifest(self.path))
+            self._manifest = read_manifest(_manifest_bytes(self.path))
             check_fits(self._manifest.accelerator, matrix_shapes(self._manifest.decoder))
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from error
@@ -239,7 +240,7 @@ class ImageReader(CheckpointReader):
         return data
 
 
-def _read_manifest(folder: Path) -> bytes:
+def _manifest_bytes(folder: Path) -> bytes:
     try:
         with (folder / MANIFEST).open("rb") as file:
             data = file.read(_MANIFEST_BYTES + 1)
