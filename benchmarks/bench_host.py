@@ -159,9 +159,9 @@ def bench_products(console: Console, codes: Codes, all_tokens: list[int], rounds
         table.add_section()
     console.print(table)
     console.print(
-        f"int32 (NumPy) is timed with up to {INTEGER_TOKENS} tokens and scaled. One token reads every weight once: "
-        f"{codes.nbytes / 2**20:.0f} MiB of int8, {4 * codes.nbytes / 2**20:.0f} of float32, and a float32 product "
-        "can be no faster than memory gives them."
+        f"int32 (NumPy) is timed with up to {INTEGER_TOKENS} tokens and scaled. Extra memory leaves out result and "
+        f"weights: {codes.nbytes / 2**20:.0f} MiB of int8, {4 * codes.nbytes / 2**20:.0f} of float32, which one token "
+        "has to read once, so that memory is its bound."
     )
 
 
