@@ -88,10 +88,10 @@ class HuggingFaceReader(CheckpointReader):
             if self._shards.tensors[weight].dtype == "U8":
                 codes = unpack_quarters(self._shards.read(weight), self.matrices[name][0])
             else:
-                codes = codes_of_units(self._shards.rows(weight))
+                codes = codes_of_units(self._weights(weight))
             scale = self._shards.rows(f"{name}.weight_scale").reshape(-1)[0]
             return TernaryMatrix(codes=codes, scale=np.float32(scale), scale_kind=self.scale_form(name)[0])
-        values = self._shards.rows(weight)
+        values = self._weights(weight)
         if self._storage is Storage.MASTERS:
             return quantise_weights(values)
         matrix = ternary_from_floats(values)
@@ -100,6 +100,17 @@ class HuggingFaceReader(CheckpointReader):
                 "the weights are not ternary, though those of the first matrix are; it is damaged"
             )
         return matrix
+
+    def _weights(self, name: str) -> npt.NDArray[np.float32]:
+        """Read a matrix of floats, and refuse what is no number before anything is computed with it."""
+        values = self._shards.rows(name)
+        finite = np.isfinite(values)
+        if not finite.all():
+            row, column = map(int, np.argwhere(~finite)[0])
+            raise InputError(
+                f"the weight at row {row}, column {column} is {values[row, column]}; a finite one is needed"
+            )
+        return values
 
     def _rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
         return self._shards.rows(self.stored_name(name), start, stop)
@@ -173,7 +184,11 @@ class HuggingFaceReader(CheckpointReader):
     def _recognise(self) -> None:
         """Tell by the first matrix whether a float model is ternary."""
         first = next(iter(self.matrices))
-        if ternary_from_floats(self._shards.rows(f"{first}.weight")) is not None:
+        try:
+            ternary = ternary_from_floats(self._weights(f"{first}.weight")) is not None
+        except InputError as error:
+            raise InputError(f"{self.path}: {first}: {error}") from error
+        if ternary:
             return
         if not self._quantise:
             raise InputError(

@@ -112,7 +112,8 @@ def to_float32(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
         widened = values.astype(np.uint32)
         widened <<= np.uint32(16)
         return widened.view(np.float32)
-    with np.errstate(over="ignore"):  # what becomes infinite is refused where finite values are needed
+    # What is or becomes infinite, or is no number, is refused where finite values are needed.
+    with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32, copy=False)
 
 

@@ -206,6 +206,21 @@ def test_weights_that_are_no_units_are_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("form", ["online", "trilm", "auto-units"])
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0xFF800000])
+def test_a_weight_that_is_no_number_is_named_without_a_warning(form: Form, bits: int, tmp_path: Path) -> None:
+    """A signalling NaN, whose every use is an invalid operation; a quiet one; minus infinity."""
+    written = write(tmp_path / "hf", LLAMA, form)
+    tensors = load_file(written.folder / "model.safetensors")
+    tensors[f"{QUERY}.weight"].view(np.uint32)[4, 2] = bits
+    rewrite(written.folder, tensors)
+    value = "-inf" if bits >> 31 else "nan"
+    refuses(
+        written.folder,
+        f"{written.folder}: {QUERY}: the weight at row 4, column 2 is {value}; a finite one is needed",
+    )
+
+
 def test_a_head_that_is_tied_may_be_there_if_it_is_the_embedding(tmp_path: Path) -> None:
     written = write(tmp_path / "hf", BITNET, "bitlinear")
     tensors = load_file(written.folder / "model.safetensors")

@@ -33,6 +33,15 @@ _TELLING = [
 ]
 
 
+class Mutated(bytes):
+    """A mutated file, shown by what was done to it."""
+
+    edits: tuple[tuple[str, int, bytes], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Mutated({len(self)} bytes, {list(self.edits)})"
+
+
 @st.composite
 def mutated(draw: st.DrawFn, content: bytes, areas: Sequence[tuple[int, int]] = ()) -> bytes:
     """Draw a file changed in one to three places.
@@ -47,34 +56,40 @@ def mutated(draw: st.DrawFn, content: bytes, areas: Sequence[tuple[int, int]] = 
         Parts of it (start, stop), each as likely as another to be changed, such as the header; the file unless given.
     """
     data = bytearray(content)
+    edits = []
     for _ in range(draw(st.integers(1, 3))):
         low, high = draw(st.sampled_from([*areas] or [(0, len(content))]))
         low, high = min(low, len(data)), min(high, len(data))
         at = draw(st.integers(low, max(low, high - 1)))
-        length = draw(st.integers(1, 16))
-        match draw(st.sampled_from(["flip", "put", "insert", "delete", "repeat", "cut", "number"])):
+        kind = draw(st.sampled_from(["flip", "put", "insert", "delete", "repeat", "cut", "number"]))
+        put = b""
+        match kind:
             case "flip" if at < len(data):
-                data[at] ^= draw(st.integers(1, 255))
+                put = draw(st.integers(1, 255)).to_bytes(1, "little")
+                data[at] ^= put[0]
             case "put":
-                telling = draw(st.sampled_from(_TELLING))
-                data[at : at + 1] = telling
+                put = draw(st.sampled_from(_TELLING))
+                data[at : at + 1] = put
             case "insert":
-                data[at:at] = draw(st.one_of(st.sampled_from(_TELLING), st.binary(min_size=1, max_size=16)))
+                put = draw(st.one_of(st.sampled_from(_TELLING), st.binary(min_size=1, max_size=16)))
+                data[at:at] = put
             case "delete":
-                del data[at : at + length]
+                put = bytes(data[at : at + draw(st.integers(1, 16))])
+                del data[at : at + len(put)]
             case "repeat":
-                data[at:at] = data[at : at + length]
+                put = bytes(data[at : at + draw(st.integers(1, 16))])
+                data[at:at] = put
             case "cut":
                 del data[at:]
             case "number":
                 # A 64-bit length or offset at the ends of what it can say, or near the file's own size.
-                number = draw(
-                    st.sampled_from(
-                        [0, 1, len(data) - 8, len(data), len(data) + 1, 2**31, 2**63 - 1, 2**64 - 1]
-                    )
-                )
-                data[at : at + 8] = max(0, number).to_bytes(8, "little")
-    return bytes(data)
+                ends = [0, 1, len(data) - 8, len(data), len(data) + 1, 2**31, 2**63 - 1, 2**64 - 1]
+                put = max(0, draw(st.sampled_from(ends))).to_bytes(8, "little")
+                data[at : at + 8] = put
+        edits.append((kind, at, put))
+    result = Mutated(data)
+    result.edits = tuple(edits)
+    return result
 
 
 def fuzz(cases: int, files: st.SearchStrategy[bytes], check: Callable[[bytes], None]) -> None:
