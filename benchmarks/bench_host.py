@@ -35,6 +35,8 @@ ORDERS: dict[str, dict[str, Any]] = {
 }
 #: Tokens that NumPy's int32 product is timed with; its rate does not depend on them.
 INTEGER_TOKENS = 4
+#: Weights of a block of TQ1_0 and TQ2_0.
+GGUF_BLOCK = 256
 
 Codes = npt.NDArray[np.int8]
 Work = Callable[[], Any]
@@ -160,8 +162,8 @@ def bench_products(console: Console, codes: Codes, all_tokens: list[int], rounds
     console.print(table)
     console.print(
         f"int32 (NumPy) is timed with up to {INTEGER_TOKENS} tokens and scaled. Extra memory leaves out result and "
-        f"weights: {codes.nbytes / 2**20:.0f} MiB of int8, {4 * codes.nbytes / 2**20:.0f} of float32, which one token "
-        "has to read once, so that memory is its bound."
+        f"weights: {codes.nbytes / 2**20:.0f} MiB of int8, {4 * codes.nbytes / 2**20:.0f} of float32, which one "
+        "token has to read once, so that memory is its bound."
     )
 
 
@@ -184,8 +186,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    console = Console(highlight=False)
     m, k = arguments.shape
+    if k % GGUF_BLOCK or m < 1 or k < 1:
+        parser.error(
+            f"the shape is {m} x {k}; gguf packs rows of whole blocks, so K must be a multiple of {GGUF_BLOCK}"
+        )
+    console = Console(highlight=False)
     console.print(f"{m} x {k}, {os.cpu_count()} processors, NumPy {np.__version__}")
     codes = np.random.default_rng(0).integers(-1, 2, (m, k), dtype=np.int8)
     bench_packing(console, codes, arguments.rounds)
