@@ -44,9 +44,8 @@ def command() -> None:
 @click.option(
     "--config",
     "config_name",
-    default="default",
-    show_default=True,
-    help="Accelerator to fit: a preset or a TOML file.",
+    metavar="NAME",
+    help="Accelerator to fit: a preset or a TOML file.  [default: an image's own, otherwise default]",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter of it.")
 @click.option(
@@ -59,7 +58,7 @@ def command() -> None:
 @json_option
 def inspect_command(
     path: str,
-    config_name: str,
+    config_name: str | None,
     settings: tuple[str, ...],
     i2s_layout: Layout | None,
     quantise: bool,
@@ -73,22 +72,26 @@ def inspect_command(
     in memory at a time.
     """
     from tritforge.models.formats import open_checkpoint
+    from tritforge.models.image_bundle import ImageReader
     from tritforge.models.inspection import inspect
 
-    accelerator = load_config(config_name, parse_settings(settings))
+    name = config_name or "default"
+    accelerator = load_config(name, parse_settings(settings))
     if json_path is not None and str(json_path) != "-":
         check_writable(json_path)
     with open_checkpoint(path, i2s_layout=i2s_layout, quantise=quantise) as reader:
+        if isinstance(reader, ImageReader) and config_name is None and not settings:
+            name, accelerator = "of the image", reader.accelerator
         with share_done() as report:
             found = inspect(reader, on_progress=lambda done, total: report("reading", done, total))
         found = replace(found, source=found.source | {"path": path})
         fit = _fit(accelerator, reader.matrices)
     if json_path is not None:
-        write_json(json_path, {"ok": True, **found.to_dict(), "accelerator": {"config": config_name, **fit}})
+        write_json(json_path, {"ok": True, **found.to_dict(), "accelerator": {"config": name, **fit}})
     if str(json_path) != "-":
         from tritforge.cli.model_tables import print_inspection
 
-        print_inspection(found, each=each, config_name=config_name, accelerator=accelerator, fit=fit)
+        print_inspection(found, each=each, config_name=name, accelerator=accelerator, fit=fit)
     return 0
 
 

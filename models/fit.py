@@ -26,14 +26,21 @@ def misfits(accelerator: AcceleratorConfig, shapes: Mapping[str, tuple[int, int]
     (tallest, (m, _)) = max(shapes.items(), key=lambda item: item[1][0])
     found = []
     if m > accelerator.m_max:
-        found.append(
-            f"{tallest} has M of {m}, and m_max is {accelerator.m_max}: set m_max={m}, or run its rows in parts"
-        )
+        change = f"set m_max={m}" if _allowed(accelerator, m_max=m) else "no configuration has as many rows"
+        found.append(f"{tallest} has M of {m}, and m_max is {accelerator.m_max}: {change}")
     if max(part.stop - part.start for part in accelerator.k_slices(k)) > accelerator.k_max:
-        found.append(
-            f"{widest} has K of {k}, and k_max is {accelerator.k_max}: set partial_sums=true, or k_max={k}"
-        )
+        change = "set partial_sums=true" + (f", or k_max={k}" if _allowed(accelerator, k_max=k) else "")
+        found.append(f"{widest} has K of {k}, and k_max is {accelerator.k_max}: {change}")
     return found
+
+
+def _allowed(accelerator: AcceleratorConfig, **values: int) -> bool:
+    """Whether a configuration may have these parameters."""
+    try:
+        AcceleratorConfig.from_dict(values, base=accelerator)
+    except InputError:
+        return False
+    return True
 
 
 def check_fits(accelerator: AcceleratorConfig, shapes: Mapping[str, tuple[int, int]]) -> None:

@@ -109,7 +109,7 @@ def test_an_accelerator_that_does_not_fit_says_what_to_change(
     assert run("inspect", model, "--config", "tiny") == 0
     assert capsys.readouterr().out.endswith(
         "\nAccelerator tiny does not run this model:\n"
-        "- model.layers.0.mlp.gate_proj has M of 512, and m_max is 256: set m_max=512, or run its rows in parts\n"
+        "- model.layers.0.mlp.gate_proj has M of 512, and m_max is 256: set m_max=512\n"
         "- model.layers.0.mlp.down_proj has K of 512, and k_max is 64: set partial_sums=true, or k_max=512\n"
     )
     fit = inspected(capsys, model, "--config", "tiny")["accelerator"]
@@ -146,6 +146,13 @@ def test_an_image_is_packed_for_the_configuration_that_is_named(
     assert run("convert", model, out, "--to", "image", "--config", "wide", "--set", "packing=s5") == 0
     assert "accelerator image bundle, packing s5" in capsys.readouterr().out
     assert json.loads((out / "manifest.json").read_text())["accelerator"]["lanes"] == 256
+    # What it is packed for is what it is compared with, unless another is named.
+    assert run("inspect", out) == 0
+    text = capsys.readouterr().out
+    assert "\nAccelerator of the image runs this model:\n" in text
+    assert "; 4,096 weights a cycle at most" in text.replace("\n", " ")
+    assert run("inspect", out, "--config", "default") == 0
+    assert "\nAccelerator default runs this model:\n" in capsys.readouterr().out
 
 
 def test_the_layouts_of_i2_s_are_told_for_source_and_result(
@@ -225,7 +232,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         (
             (
                 "the accelerator cannot run the model: model.layers.0.mlp.gate_proj has M of 512, and m_max is 256: "
-                "set m_max=512, or run its rows in parts"
+                "set m_max=512"
             ),
             (model, out, "--to", "image", "--config", "tiny"),
         ),
