@@ -9,7 +9,8 @@ from tritforge.accel.errors import InputError
 
 #: Smallest mean of |W| that a scale is made from, so that an all-zero matrix has a finite one.
 SMALLEST_MEAN = np.float32(1e-5)
-
+# Weights that are quantised at a time.
+_CHUNK = 1 << 20
 
 #: What a scale does to the exact sums: they are divided by s_w, or multiplied with 1 / s_w, which a file may store.
 SCALE_KINDS = ("divisor", "multiplier")
@@ -155,5 +156,10 @@ def quantise_weights(weights: npt.NDArray[np.float32]) -> TernaryMatrix:
             "float32 of two axes is needed, neither of them empty"
         )
     scale = weight_scale(weights)
-    codes = np.clip(np.rint(weights * scale), -1, 1).astype(np.int8)
+    codes = np.empty(weights.shape, dtype=np.int8)
+    # Some rows at a time: temporaries of the whole matrix would be several times its size.
+    step = max(1, _CHUNK // weights.shape[1])
+    for low in range(0, len(weights), step):
+        part = weights[low : low + step] * scale
+        np.clip(np.rint(part, out=part), -1, 1, out=codes[low : low + step], casting="unsafe")
     return TernaryMatrix(codes=codes, scale=scale)
