@@ -32,7 +32,10 @@ def detect(path: Path) -> tuple[Format, Path]:
         Nothing lies there, or nothing that can be read, or it might be two things; the message says what to give.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a checkpoint's file or folder")
+        shipped = ", ".join(library.names())
+        raise InputError(
+            f"{path} does not exist; give a checkpoint's file or folder, or a shipped model ({shipped})"
+        )
     return _folder(path) if path.is_dir() else (_file(path), path)
 
 

@@ -202,7 +202,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     pickle = tmp_path / "model.bin"
     pickle.write_bytes(b"\x80\x04K\x01." * 20)
     for message, arguments in (
-        (f"{tmp_path / 'x'} does not exist; give a checkpoint's file or folder", (tmp_path / "x", out, *to)),
+        (
+            f"{tmp_path / 'x'} does not exist; give a checkpoint's file or folder, or a shipped model (austen)",
+            (tmp_path / "x", out, *to),
+        ),
         (
             (
                 f"{pickle} is a Python pickle; pickles can run code and are never opened: convert it to safetensors "

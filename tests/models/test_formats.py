@@ -108,7 +108,9 @@ def test_pickles_are_refused_whatever_they_are_called(
 
 
 def test_what_is_no_checkpoint_is_refused_with_what_to_give(shelf: Path, tmp_path: Path) -> None:
-    with refused(f"{tmp_path / 'x'} does not exist; give a checkpoint's file or folder"):
+    with refused(
+        f"{tmp_path / 'x'} does not exist; give a checkpoint's file or folder, or a shipped model (austen)"
+    ):
         detect(tmp_path / "x")
     with refused(
         f"the folder {tmp_path} is no checkpoint: it holds neither config.json nor manifest.json nor "
