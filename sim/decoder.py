@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.sim.attention import Floats, LayerCache, attend, rotary_tables, rotate
-from tritforge.sim.golden import PreparedMatrix, bit_linear
+from tritforge.sim.golden import bit_linear, ternary_matmul
 
 
 class TernaryProduct(Protocol):
@@ -33,17 +33,14 @@ class GoldenProduct:
     Parameters
     ----------
     checkpoint
-        The model; each matrix is prepared when it is first used.
+        The model.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._prepared: dict[str, PreparedMatrix] = {}
 
     def __call__(self, name: str, codes_x: npt.NDArray[np.int8], /) -> npt.NDArray[np.int32]:
-        if name not in self._prepared:
-            self._prepared[name] = PreparedMatrix(self._checkpoint.matrices[name].codes)
-        return self._prepared[name].product(codes_x)
+        return ternary_matmul(codes_x, self._checkpoint.matrices[name].codes)
 
 
 def rms_norm(x: Floats, gain: Floats, eps: float) -> Floats:
