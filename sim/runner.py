@@ -51,6 +51,7 @@ class BenchRunner(Verilator):
 
     def _set_env_common(self) -> None:
         super()._set_env_common()
+        # The runner has added a folder of libraries to this process's path.
         libraries = self.env["PATH"].rpartition(os.pathsep)[2]
         self.env.update(self._environment)
         self.env["PATH"] += os.pathsep + libraries
