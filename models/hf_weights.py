@@ -1,7 +1,5 @@
 """Ternary weights as Hugging Face checkpoints hold them: packed in bytes, or as floats of three values."""
 
-from math import inf
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +13,8 @@ FIELDS = 4
 LARGEST_GRID = 64
 #: Fewest weights of a block: any few floats are "ternary" with enough scales.
 SMALLEST_BLOCK = 32
+# Weights that are looked at together, and the bits of an infinite float32.
+_CHUNK, _INFINITY = 1 << 18, np.uint32(0x7F800000)
 
 
 def packed_rows(m: int) -> int:
@@ -134,21 +134,24 @@ def _divisors(size: int, smallest: int = 1) -> list[int]:
 def _block_scales(values: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32] | None:
     """Return the scales of the fewest blocks of rows by so many blocks of columns, or None where there are none."""
     m, k = values.shape
-    largest = np.empty((m, columns), dtype=np.float32)
-    smallest = np.empty((m, columns), dtype=np.float32)
-    step = max(1, (1 << 20) // k)
+    # Bits of magnitudes order as the magnitudes do. Less one, those of 0 become the largest, so that the smallest is
+    # that of a weight; infinities and what is no number stay above all else.
+    largest = np.empty((m, columns), dtype=np.uint32)
+    smallest = np.empty((m, columns), dtype=np.uint32)
+    step = max(1, _CHUNK // k)
     for low in range(0, m, step):
-        magnitudes = np.abs(values[low : low + step]).reshape(-1, columns, k // columns)
-        magnitudes.max(axis=2, out=largest[low : low + step])
-        magnitudes.min(axis=2, out=smallest[low : low + step], where=magnitudes > 0, initial=inf)
-    # A block of zeros has an infinite smallest one, and so has one of infinities.
-    if not np.isfinite(largest).all() or ((largest > 0) & (smallest != largest)).any():
-        return None
+        bits = np.ascontiguousarray(values[low : low + step]).view(np.uint32) & np.uint32(0x7FFFFFFF)
+        blocks = bits.reshape(-1, columns, k // columns)
+        high = blocks.max(axis=2, out=largest[low : low + step])
+        blocks -= np.uint32(1)
+        least = blocks.min(axis=2, out=smallest[low : low + step])
+        if ((high > 0) & (least != high - np.uint32(1))).any() or high.max() >= _INFINITY:
+            return None
     for rows in _divisors(m):
         if rows * columns > 1 and (m // rows) * (k // columns) < SMALLEST_BLOCK:
             break
         high = largest.reshape(rows, m // rows, columns).max(axis=1)
-        low_ = smallest.reshape(rows, m // rows, columns).min(axis=1)
-        if ((high == low_) | (high == 0)).all():
-            return np.where(high == 0, np.float32(1), high)
+        least = smallest.reshape(rows, m // rows, columns).min(axis=1)
+        if ((high == 0) | (least == high - np.uint32(1))).all():
+            return np.where(high == 0, np.float32(1), high.view(np.float32))
     return None
