@@ -2,9 +2,9 @@
 
 Run as ``python benchmarks/bench_cosim.py``; ``--json FILE`` keeps the figures. The simulator of the default
 configuration is built first, in ``--cache``, and is not counted. Cycles a second are those of all simulators while
-they run; the seconds beside them are those of the whole layer: start of the simulators, seeded weights, comparison. Exit
-status 1 where a word differs, a cycle count is not the predicted one, the layer takes over 30 s or under 200,000 cycles
-a second, or a product takes over a millisecond besides its simulation.
+they run; the seconds beside them are those of the whole layer: start of the simulators, seeded weights, comparison.
+Exit status 1 where a word differs, a cycle count is not the predicted one, the layer takes over 30 s or under 200,000
+cycles a second, or a product takes over a millisecond besides its simulation.
 """
 
 import argparse

@@ -214,8 +214,8 @@ class Comparison:
             A simulator ended early.
         """
         with (
-            ThreadPoolExecutor(max_workers=self._jobs) as workers,
             ThreadPoolExecutor(max_workers=self._jobs) as golden,
+            ThreadPoolExecutor(max_workers=self._jobs) as workers,
         ):
             running = [workers.submit(self._work, golden) for _ in range(self._jobs)]
             try:
