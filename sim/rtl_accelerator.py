@@ -208,9 +208,8 @@ class RtlAccelerator(Accelerator):
         self._idle = False
         try:
             send(self._connection, request, array)
-            while not self._connection.poll(_LOOK):
-                if on_words is not None:
-                    on_words(self._simulation.words_written)
+            while on_words is not None and not self._connection.poll(_LOOK):
+                on_words(self._simulation.words_written)
             answer = receive(self._connection)
         except (EOFError, OSError) as error:
             self._simulation.wait(_PATIENCE)
