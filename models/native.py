@@ -21,7 +21,7 @@ from tritforge.accel.files import staged
 from tritforge.models.base3 import bytes_per_row, pack, unpack
 from tritforge.models.checkpoint import matrix_shapes, same_names, tensor_shapes
 from tritforge.models.config import DecoderConfig
-from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm
+from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm, form_of
 from tritforge.models.safetensors_file import SafetensorsFile
 from tritforge.models.safetensors_writer import SafetensorsWriter, TensorType
 from tritforge.models.strict_json import parse, shown
@@ -30,7 +30,7 @@ from tritforge.models.ternary import SCALE_KINDS, TernaryMatrix
 VERSIONS = (1, 2)
 _METADATA = "tritforge"
 _ONE_DIVISOR: ScaleForm = ("divisor", None)
-#: Called with the numbers written so far, and how many there are.
+#: Called with the numbers done so far, and how many there are.
 Progress = Callable[[int, int], None]
 
 
@@ -127,7 +127,7 @@ def write_native(reader: CheckpointReader, path: Path, on_progress: Progress | N
     path
         What lies there is replaced.
     on_progress
-        Called with the numbers written so far, and how many there are.
+        Called with the numbers done so far, and how many there are: each matrix counts twice, for its scales too.
 
     Raises
     ------
@@ -140,13 +140,8 @@ def write_native(reader: CheckpointReader, path: Path, on_progress: Progress | N
 
 def write_to(file: BinaryIO, reader: CheckpointReader, on_progress: Progress | None = None) -> None:
     """Write a checkpoint to an open file; see `write_native`. Equal checkpoints give equal bytes."""
-    forms = {name: form for name in reader.matrices if (form := reader.scale_form(name)) != _ONE_DIVISOR}
-    document = _new_document(reader.config, forms)
-    types = tensor_types(reader.config, forms)
-    hashes = document["sha256"] | dict.fromkeys(types, "0" * 64)
-    writer = SafetensorsWriter(file, types, _entry(document | {"sha256": hashes}))
-    total = sum(m * k for m, k in reader.matrices.values())
-    total += sum(int(np.prod(shape)) for shape in reader.tensors.values())
+    weights = {name: m * k for name, (m, k) in reader.matrices.items()}
+    total = 2 * sum(weights.values()) + sum(int(np.prod(shape)) for shape in reader.tensors.values())
     done = 0
 
     def advance(numbers: int) -> None:
@@ -155,16 +150,28 @@ def write_to(file: BinaryIO, reader: CheckpointReader, on_progress: Progress | N
         if on_progress is not None:
             on_progress(done, total)
 
-    advance(0)
-    for name in reader.matrices:
+    # The header comes first and says what every scale is, for which some formats must read the matrices.
+    forms: dict[str, ScaleForm] = {}
+    for name, size in weights.items():
+        advance(0)
+        if (form := reader.scale_form(name)) != _ONE_DIVISOR:
+            forms[name] = form
+        advance(size)
+    document = _new_document(reader.config, forms)
+    types = tensor_types(reader.config, forms)
+    hashes = document["sha256"] | dict.fromkeys(types, "0" * 64)
+    writer = SafetensorsWriter(file, types, _entry(document | {"sha256": hashes}))
+    for name, size in weights.items():
         matrix = reader.matrix(name)
+        if form_of(matrix) != forms.get(name, _ONE_DIVISOR):
+            raise InputError(f"{reader.path}: the scales of {name} have changed meanwhile; write it again")
         for part, values in (
             ("weight", pack(matrix.codes)),
             ("weight_scale", np.asarray(matrix.scale).reshape(types[f"{name}.weight_scale"].shape)),
         ):
             writer.write(f"{name}.{part}", values)
             hashes[f"{name}.{part}"] = sha256(np.ascontiguousarray(values).data).hexdigest()
-        advance(matrix.codes.size)
+        advance(size)
     for name in reader.tensors:
         computed = sha256()
         for values in reader.chunks(name):

@@ -22,6 +22,11 @@ ScaleForm = tuple[str, tuple[int, ...] | None]
 CHUNK = 1 << 24
 
 
+def form_of(matrix: TernaryMatrix) -> ScaleForm:
+    """Return what a matrix's scale is."""
+    return matrix.scale_kind, None if isinstance(matrix.scale, np.float32) else matrix.scale.shape
+
+
 class CheckpointReader(ABC):
     """An open checkpoint. Names are those of `tritforge.models.checkpoint`, whatever the file calls its tensors.
 
@@ -97,9 +102,7 @@ class CheckpointReader(ABC):
 
     def scale_form(self, name: str) -> ScaleForm:
         """Return what a matrix's scale is. The matrix is read for it, unless its format says so by itself."""
-        matrix = self.matrix(name)
-        grid = None if isinstance(matrix.scale, np.float32) else matrix.scale.shape
-        return matrix.scale_kind, grid
+        return form_of(self.matrix(name))
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read rows of a float tensor (of its first axis), start to stop, as float32.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import store
+from fuzz import FUZZ_CASES, fuzz, mutated, read_or_refuse
 
 from tritforge.accel.errors import InputError
 from tritforge.models.hf_shards import INDEX, SINGLE, Shards
@@ -154,3 +155,23 @@ def test_no_file_stays_open_after_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"too short for a header"):
         Shards(folder)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("cases", FUZZ_CASES)
+def test_a_mutated_index_is_refused_or_says_where_the_tensors_are(cases: int, tmp_path: Path) -> None:
+    folder = build(tmp_path / "m")
+    content = (folder / INDEX).read_bytes()
+
+    def read() -> set[str]:
+        shards = Shards(folder)
+        assert np.array_equal(shards.read("b"), B["b"])
+        shards.close()
+        return set(shards.tensors)
+
+    def check(content: bytes) -> None:
+        (folder / INDEX).write_bytes(content)
+        assert read_or_refuse(read) in (None, {"a", "b"})
+
+    fuzz(cases, mutated(content), check)
+    check(content)
+    assert read() == {"a", "b"}

@@ -19,7 +19,7 @@ from tritforge.models.checkpoint import Checkpoint, matrix_shapes, tensor_shapes
 from tritforge.models.config import DecoderConfig
 from tritforge.models.library import find
 from tritforge.models.native import NativeReader, write_native
-from tritforge.models.reader import MemoryReader
+from tritforge.models.reader import MemoryReader, ScaleForm
 from tritforge.models.ternary import TernaryMatrix
 
 #: An architecture that version 1 has no words for.
@@ -181,7 +181,7 @@ def test_progress_counts_all_numbers(tiny_checkpoint: Checkpoint, tmp_path: Path
         tmp_path / "m",
         on_progress=lambda done, all_: seen.append((done, all_)),
     )
-    numbers = sum(matrix.codes.size for matrix in tiny_checkpoint.matrices.values())
+    numbers = 2 * sum(matrix.codes.size for matrix in tiny_checkpoint.matrices.values())
     numbers += sum(tensor.size for tensor in tiny_checkpoint.tensors.values())
     assert seen[0] == (0, numbers)
     assert seen[-1] == (numbers, numbers)
@@ -202,6 +202,19 @@ def test_a_source_that_fails_leaves_the_old_file_and_nothing_else(saved: Saved, 
         write_native(reader, target)
     assert list(target.parent.iterdir()) == [target]
     assert target.read_text() == "old"
+
+
+def test_a_source_whose_scales_change_meanwhile_is_refused(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    class Changing(MemoryReader):
+        def scale_form(self, name: str) -> ScaleForm:
+            return "multiplier", None
+
+    message = f"memory: the scales of {QUERY} have changed meanwhile; write it again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        write_native(Changing(tiny_checkpoint), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_leaves_nothing(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
