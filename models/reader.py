@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,10 +61,12 @@ class CheckpointReader(ABC):
         """Give the files back; nothing can be read afterwards."""
 
     def __del__(self) -> None:
-        # A lazy checkpoint may be the last to hold its reader, and nobody closes a checkpoint. There is nothing to
-        # close where opening failed.
-        with suppress(AttributeError):
+        # A lazy checkpoint may be the last to hold its reader, and nobody closes a checkpoint. Nothing global is
+        # named here: at the end of a program it may be gone.
+        try:
             self.close()
+        except AttributeError:
+            return  # it was never opened
 
     @property
     def matrices(self) -> dict[str, tuple[int, int]]:

@@ -1,5 +1,6 @@
 """What lies at a path is told by its content, and what is uncertain is refused with what to give."""
 
+import os
 import pickle
 import re
 import zipfile
@@ -143,3 +144,19 @@ def test_a_part_of_a_checkpoint_names_its_folder(shelf: Path, tmp_path: Path) ->
     alone.write_bytes(weights.read_bytes())
     with refused(f"{alone} holds tensors but not the model's configuration; config.json is missing"):
         detect(alone)
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=f"^cannot read {re.escape(str(pipe))}: it is not a regular file"):
+        detect(pipe)
+    closed = tmp_path / "closed"
+    closed.write_bytes(b"GGUF")
+
+    def refuse(self: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with refused(f"cannot read {closed}: Permission denied"):
+        detect(closed)

@@ -15,6 +15,7 @@ from small_models import ARCHITECTURES, random_model
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
+from tritforge.models import image_bundle
 from tritforge.models.config import DecoderConfig
 from tritforge.models.image import HEADER_BYTES, WeightImage, pack_image
 from tritforge.models.image_bundle import MANIFEST, TENSORS, ImageReader, sign_off, write_images
@@ -222,8 +223,8 @@ def image_of(document: dict[str, Any]) -> dict[str, Any]:
         (lambda m: m.pop("decoder"), "the manifest: decoder is None; an object is needed"),
         (lambda m: m["accelerator"].update(rows=0), "rows is 0; it must lie in 1 to 256"),
         (
-            lambda m: m["decoder"].update(num_hidden_layers=10**12),
-            "the manifest lists 14 matrices; 1000000000000 layers have 7000000000000",
+            lambda m: m["decoder"].update(num_hidden_layers=10**9),
+            "the manifest lists 14 matrices; 1000000000 layers have 7000000000",
         ),
         (lambda m: m["tensors"].pop(), "the manifest lists 9 tensors; the model has 10"),
         (
@@ -269,6 +270,18 @@ def image_of(document: dict[str, Any]) -> dict[str, Any]:
         (
             lambda m: image_of(m).update(k_start=8),
             f"{FIRST}: {FIRST}.tritimg holds columns 8 to 256; 0 to 256 are needed",
+        ),
+        (
+            lambda m: image_of(m).update(bytes=-1),
+            "model.layers.0.self_attn.q_proj: bytes is -1; 0 or more is needed",
+        ),
+        (
+            lambda m: m["matrices"][0].update(scales={"shape": [256], "offset": 0, "sha256": "0" * 64}),
+            "model.layers.0.self_attn.q_proj: scales: shape is [256]; two positive numbers are needed",
+        ),
+        (
+            lambda m: m["tensors"][1].update(shape=[255]),
+            "model.norm.weight has shape [255]; the configuration says [256]",
         ),
         (
             lambda m: image_of(m).update(bytes=7),
@@ -351,3 +364,37 @@ def test_damaged_bundles_are_refused_or_read_as_they_were(cases: int, name: str,
         read_or_refuse(compare)
 
     fuzz(cases, mutated(valid, [(0, 64), (0, len(valid))]), check)
+
+
+def test_an_image_of_another_shape_is_refused_where_its_length_is_right(tmp_path: Path) -> None:
+    folder = write(tmp_path / "image", AcceleratorConfig.from_dict({"negation": "carry"}, base=SMALL))
+    name = "model.layers.0.mlp.up_proj"
+    turned = WeightImage.pack(
+        AcceleratorConfig.from_dict({"negation": "carry"}, base=SMALL), MODEL.matrices[name].codes.T
+    )
+    (folder / f"{name}.tritimg").write_bytes(turned.to_bytes())
+    change(folder, lambda m: m["matrices"][5]["images"][0].update(sha256=sha256(turned.beats).hexdigest()))
+    with refused(f"{folder}: {name}: {name}.tritimg holds 256 x 512; the manifest says 512 x 256"):
+        ImageReader(folder).matrix(name)
+
+
+def test_files_that_change_after_opening_are_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "image")
+    reader = ImageReader(folder)
+    (folder / TENSORS).write_bytes(b"")
+    with refused(f"{folder}: model.norm.weight: {TENSORS} ends at byte 40960; 41984 are needed"):
+        reader.tensor("model.norm.weight")
+    (folder / TENSORS).unlink()
+    with refused(f"{folder}: model.norm.weight: cannot read {TENSORS}: No such file or directory"):
+        reader.tensor("model.norm.weight")
+
+
+def test_a_manifest_must_be_there_and_of_a_sensible_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refused(f"cannot read {tmp_path / MANIFEST}: No such file or directory"):
+        sign_off(tmp_path)
+    monkeypatch.setattr(image_bundle, "_MANIFEST_BYTES", 10)
+    (tmp_path / MANIFEST).write_bytes(b"[" * 11)
+    with refused(f"{tmp_path}: the manifest is longer than 10 bytes"):
+        ImageReader(tmp_path)
