@@ -9,6 +9,8 @@ from tritforge.accel.errors import InputError
 
 #: Activations of the feed-forward network's gate.
 ACTIVATIONS = ("relu2", "silu")
+# No size or base of a model is near it; what computes with them need not fear for its types.
+_LARGEST = 2**32 - 1
 # Fields that a file written for BitNet b1.58 need not have.
 _ARCHITECTURE = frozenset(
     {"head_dim", "hidden_act", "sub_norms", "tie_word_embeddings", "linear_norms", "linear_norm_eps"}
@@ -83,6 +85,8 @@ class DecoderConfig:
             elif field.type is not str:
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
                     raise InputError(f"{field.name} is {value!r}; a positive number is needed")
+                if value > _LARGEST:
+                    raise InputError(f"{field.name} is {value!r}; {_LARGEST} is the largest that can be")
                 if field.type is int and not isinstance(value, int):
                     raise InputError(f"{field.name} is {value!r}; a whole number is needed")
         if self.num_attention_heads % self.num_key_value_heads:

@@ -50,6 +50,8 @@ def test_the_rotary_base_is_found_in_its_newer_place() -> None:
         ("vocab_size", "128", "vocab_size is '128'; a positive number is needed"),
         ("num_hidden_layers", True, "num_hidden_layers is True; a positive number is needed"),
         ("num_hidden_layers", 2.5, "num_hidden_layers is 2.5; a whole number is needed"),
+        ("vocab_size", 2**32, "vocab_size is 4294967296; 4294967295 is the largest that can be"),
+        ("rope_theta", 10**400, f"rope_theta is {10**400}; 4294967295 is the largest that can be"),
         ("hidden_size", 258, "hidden_size 258 is not a multiple of 4 heads"),
         ("num_key_value_heads", 3, "num_attention_heads 4 is not a multiple of 3 heads"),
     ],
