@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,37 @@ def test_a_result_that_differs_ends_with_status_1(
 def test_examples_end_the_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     assert f"\n  Examples:\n    tritforge model {command} " in capsys.readouterr().out
+
+
+def test_json_goes_to_a_file_that_is_checked_before_the_work(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = tmp_path / "file" / "x.json"
+    message = f"cannot write {wrong}: File exists; choose another path"
+    convert = ("convert", model, tmp_path / "out", "--to", "native")
+    refused(capsys, message, "inspect", model, "--json", wrong)
+    refused(capsys, message, *convert, "--json", wrong)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    assert run("inspect", model, "--json", tmp_path / "a.json") == 0
+    assert run(*convert, "--json", tmp_path / "b.json") == 0
+    assert capsys.readouterr().out.endswith(f"SHA-256: {sha256(MODEL.to_bytes()).hexdigest()}\n")
+    for name in ("a.json", "b.json"):
+        assert json.loads((tmp_path / name).read_text())["ok"] is True
+
+
+def test_the_notes_of_the_source_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    floats, ternary = tmp_path / "floats", tmp_path / "ternary"
+    assert run("convert", _saved(tmp_path / "model"), floats, "--to", "hf-float") == 0
+    capsys.readouterr()
+    assert run("convert", floats, ternary, "--to", "native") == 0
+    out = capsys.readouterr().out
+    note = "The weights are floats of three values, whose magnitudes were taken as scales, exactly."
+    assert f"\nNote on {floats}: {note}\n" in out
+    assert run("inspect", floats) == 0
+    assert f"\nNote: {note}\n" in capsys.readouterr().out
+
+
+def _saved(path: Path) -> Path:
+    MODEL.save(path)
+    return path
