@@ -93,7 +93,7 @@ class GgufReader(CheckpointReader):
         if found.kind == "I2_S" and self._layout is None:
             raise InputError(
                 f"{name} is i2_s, whose layout differs between x86 and ARM builds of bitnet.cpp and is not in the "
-                "file; say which one wrote it (x86 or arm)"
+                "file; say which one wrote it (tritforge model convert --i2s-layout x86 or arm)"
             )
         if found.kind == "I2_S" and self._layout and prod(shape) % I2S_BLOCK[self._layout]:
             raise InputError(

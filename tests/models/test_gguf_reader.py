@@ -325,7 +325,7 @@ def test_i2s_needs_its_layout_said(path: Path) -> None:
     path.write_bytes(file_of(model_of(TINY), "bitnet-b1.58", kind="x86"))
     message = (
         f"{path}: blk.0.attn_q.weight is i2_s, whose layout differs between x86 and ARM builds of bitnet.cpp and is "
-        "not in the file; say which one wrote it (x86 or arm)"
+        "not in the file; say which one wrote it (tritforge model convert --i2s-layout x86 or arm)"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         GgufReader(path)
