@@ -61,13 +61,14 @@ def write_hugging_face(
         transformers has no class for the model, or the form cannot hold it unchanged; or the checkpoint is damaged,
         or the folder cannot be written.
     """
+    total = sum(map(prod, (*reader.matrices.values(), *reader.tensors.values())))
+    done = 0
+    if on_progress is not None:
+        # What comes first, looking at scales and numbers, may take a while.
+        on_progress(done, total)
     kind = _scale_kind(reader, form)
     groups = list(_groups(reader, form))
     shards = _shards(groups, shard_bytes)
-    total = sum(m * k for m, k in reader.matrices.values()) + sum(
-        prod(shape) for shape in reader.tensors.values()
-    )
-    done = 0
     with staged(folder) as stage:
         stage.mkdir()
         document = configuration(reader.config, form, kind)

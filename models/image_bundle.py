@@ -7,6 +7,7 @@ manifest covers, through the checksums in it, every number of the model: it is t
 
 from collections.abc import Callable
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,8 +71,7 @@ def write_images(
     check_fits(accelerator, reader.matrices)
     with staged(folder) as stage:
         stage.mkdir()
-        total = sum(m * k for m, k in reader.matrices.values())
-        total += sum(int(np.prod(shape)) for shape in reader.tensors.values())
+        total = sum(map(prod, (*reader.matrices.values(), *reader.tensors.values())))
         done = 0
 
         def advance(numbers: int) -> None:
@@ -80,6 +80,7 @@ def write_images(
             if on_progress is not None:
                 on_progress(done, total)
 
+        advance(0)
         with (stage / TENSORS).open("wb") as file:
             matrices = {}
             for name in reader.matrices:
@@ -225,7 +226,7 @@ class ImageReader(CheckpointReader):
         self._verified.add(name)
 
     def _numbers(self, offset: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        data = self._bytes(TENSORS, offset, int(np.prod(shape)) * 4)
+        data = self._bytes(TENSORS, offset, prod(shape) * 4)
         return np.frombuffer(data, dtype="<f4").reshape(shape).astype(np.float32, copy=False)
 
     def _bytes(self, name: str, offset: int, count: int) -> bytes:
