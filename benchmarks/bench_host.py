@@ -24,7 +24,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.models.base3 import pack, unpack
 from tritforge.models.image import pack_image, unpack_image
 from tritforge.models.row_packing import Base3Rows, QuarterRows
-from tritforge.sim.golden import PreparedMatrix, ternary_matmul
+from tritforge.sim.golden import ternary_matmul
 
 TOKENS = (1, 4, 16, 128, 512, 2048)
 PORTS = (64, 128, 512)
@@ -121,7 +121,7 @@ def bench_products(console: Console, codes: Codes, all_tokens: list[int], rounds
     floats = codes.astype(np.float32)
     fields = (codes[: m // 4 * 4] + 1).astype(np.uint8).reshape(4, -1, k)
     quarters = QuarterRows(fields[0] | fields[1] << 2 | fields[2] << 4 | fields[3] << 6)
-    base3, prepared = Base3Rows(pack(codes), k), PreparedMatrix(codes)
+    base3 = Base3Rows(pack(codes), k)
     integers = codes.astype(np.int32)
     torch_weights = torch_int8(console, codes)
 
@@ -137,10 +137,9 @@ def bench_products(console: Console, codes: Codes, all_tokens: list[int], rounds
             "int8": partial(ternary_matmul, codes_x, codes),
             "base 3": partial(ternary_matmul, codes_x, base3),
             "four codes a byte": partial(ternary_matmul, codes_x, quarters),
-            "prepared float32": partial(prepared.product, codes_x),
         }
         expected = works["float32 (NumPy)"]().astype(np.int32)
-        for name in ("int8", "base 3", "prepared float32"):
+        for name in ("int8", "base 3"):
             assert np.array_equal(works[name](), expected)
         assert np.array_equal(works["four codes a byte"](), expected[:, : quarters.m])
         if torch_weights is not None:

@@ -24,7 +24,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.sim.cycles import product_cycles
-from tritforge.sim.golden import PreparedMatrix
+from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.jobs import split_product
 
 #: Folder of compiled simulators, from where the program is started.
@@ -293,10 +293,11 @@ class GoldenAccelerator(Accelerator):
 
     def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(config)
-        self._matrices: dict[int, PreparedMatrix] = {}
+        self._matrices: dict[int, npt.NDArray[np.int8]] = {}
 
     def _load(self, matrix: LoadedMatrix, codes: npt.NDArray[np.int8]) -> None:
-        self._matrices[matrix.number] = PreparedMatrix(codes)
+        # A copy: what the caller does with its array afterwards is no concern of a matrix that was loaded.
+        self._matrices[matrix.number] = codes.copy()
 
     def _unload(self, matrix: LoadedMatrix) -> None:
         del self._matrices[matrix.number]
@@ -304,7 +305,7 @@ class GoldenAccelerator(Accelerator):
     def _matmul(
         self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
     ) -> tuple[npt.NDArray[np.int32], int | None]:
-        return self._matrices[matrix.number].product(activations), None
+        return ternary_matmul(activations, self._matrices[matrix.number]), None
 
     def _close(self) -> None:
         self._matrices.clear()
@@ -388,7 +389,7 @@ def open_accelerator(
     cache
         Folder of compiled simulators, for ``rtl``.
     on_phase
-        Called with what is done next when it takes seconds: building the simulator.
+        Called with what is done next when it takes seconds: preparing the simulator.
 
     Raises
     ------

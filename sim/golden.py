@@ -87,7 +87,6 @@ def ternary_matmul(
     Weights become floating-point numbers some rows at a time, in a block that stays in a processor's cache. Beside
     the result, a call takes the memory of 512 tokens in floating point, at most 8 MiB for the block (or one row, if
     that is more), its products and what unpacking takes: under 20 MiB for K = 2560, however many tokens and rows.
-    `PreparedMatrix` keeps the weights instead.
 
     Parameters
     ----------
@@ -125,57 +124,6 @@ def ternary_matmul(
             part = np.matmul(rows, x[: len(tokens)].T, out=products[: len(rows), : len(tokens)])
             sums[token : token + _TOKENS, first : first + step] = part.T
     return sums
-
-
-class PreparedMatrix:
-    """Weights kept in floating point: four bytes each (eight for K over 131072), and no conversion in a product.
-
-    It pays for a matrix that is multiplied with few tokens again and again; `ternary_matmul` tells why the product is
-    exact, and keeps nothing.
-
-    Parameters
-    ----------
-    weights : ndarray of int8, shape (M, K), or a source of rows
-        As of `ternary_matmul`.
-
-    Raises
-    ------
-    InputError
-        K over 16777215, where sums could leave int32, or packed weights that hold what is no trit.
-    """
-
-    def __init__(self, weights: npt.NDArray[np.int8] | RowSource) -> None:
-        source = as_rows(weights)
-        self.m, self.k = source.m, source.k
-        numbers = np.empty((source.m, source.width), dtype=_sum_type(source.k))
-        source.fill(0, numbers)
-        self._weights = numbers[:, : self.k]
-
-    def product(self, codes_x: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-        """Exact ``codes_x @ codes_w.T``.
-
-        Parameters
-        ----------
-        codes_x : ndarray of int8, shape (T, K)
-            Activation codes, -128 to 127.
-
-        Returns
-        -------
-        ndarray of int32, shape (T, M)
-
-        Raises
-        ------
-        InputError
-            Activations of another type or length.
-        """
-        _check_activations(codes_x, self.k)
-        x = codes_x.astype(self._weights.dtype)
-        few = 1 < len(x) < _MANY_TOKENS
-        step = max(1, _block_numbers(len(x)) // max(1, self.k) if few else self.m)
-        sums = np.empty((len(x), self.m), dtype=np.int32)
-        for first in range(0, self.m, step):
-            sums[:, first : first + step] = x @ self._weights[first : first + step].T
-        return sums
 
 
 def _sum_type(k: int) -> type[np.float32 | np.float64]:

@@ -81,7 +81,7 @@ def compile_core(
     """
     verilator_environment()  # a missing tool ends the work before it says that it has begun
     if on_phase is not None:
-        on_phase("building the simulator (once per configuration)")
+        on_phase("preparing the simulator (compiled once per configuration)")
     generated = (
         cached_core(config, cache, name=CORE_NAME)
         if core is None

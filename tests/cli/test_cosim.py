@@ -88,7 +88,10 @@ def test_a_shape_runs_on_seeded_operands_with_several_simulators(
     captured = capsys.readouterr()
     words = 5 * (8 + 4 + 4 + 8 + 12 + 12 + 8)
     assert f"equal: all {words} words bit for bit, all cycle counts as predicted (seed 0)" in captured.out
-    assert captured.err.splitlines() == ["building the simulator (once per configuration)", "simulating"]
+    assert captured.err.splitlines() == [
+        "preparing the simulator (compiled once per configuration)",
+        "simulating",
+    ]
 
 
 def test_a_trace_is_written(common: list[str], tmp_path: Path) -> None:

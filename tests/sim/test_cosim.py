@@ -83,7 +83,7 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
     assert cycles_done == sorted(cycles_done)
     assert cycles_done[-1][0] == total
     assert phases == [
-        "building the simulator (once per configuration)",
+        "preparing the simulator (compiled once per configuration)",
         "running the golden model",
         "simulating",
     ]
@@ -130,7 +130,7 @@ def test_a_shape_runs_on_seeded_operands(simulators: Path, monkeypatch: pytest.M
     todo = CosimTask(shape="small", layers=(0, 2), tokens=5, seed=8, jobs=2)
     phases: list[str] = []
     result = cosimulate(todo, TINY, cache=simulators, on_phase=phases.append)
-    assert phases == ["building the simulator (once per configuration)", "simulating"]
+    assert phases == ["preparing the simulator (compiled once per configuration)", "simulating"]
     assert (result["model"], result["operands"], result["layer"]) == ("small", "seeded operands", [0, 2])
     assert result["zero_share"] == ZERO_SHARE
     assert [matrix["name"] for matrix in result["matrices"]] == [

@@ -20,7 +20,6 @@ from tritforge.sim import golden
 from tritforge.sim.golden import (
     FLOAT32_EXACT_K,
     LARGEST_K,
-    PreparedMatrix,
     bit_linear,
     dequantise,
     quantise_activations,
@@ -141,8 +140,6 @@ def test_weights_in_any_form_and_blocks_of_any_size_give_the_product(
             found = ternary_matmul(x, source)
             assert found.dtype == np.int32, name
             assert np.array_equal(found, expected), name
-    for name, source in sources(w).items():
-        assert np.array_equal(PreparedMatrix(source).product(x), expected), name
 
 
 def test_the_blocks_of_large_matrices_give_the_product() -> None:
@@ -181,12 +178,8 @@ def test_a_damaged_matrix_gives_no_product() -> None:
     message = (
         "row 599, byte 7 is 243; five base-3 digits reach 242: the file is damaged or not in this packing"
     )
-    for multiply in (
-        lambda rows: ternary_matmul(np.ones((1, 2000), dtype=np.int8), rows),
-        PreparedMatrix,
-    ):
-        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-            multiply(Base3Rows(packed, 2000))
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ternary_matmul(np.ones((1, 2000), dtype=np.int8), Base3Rows(packed, 2000))
 
 
 @pytest.mark.parametrize("k", [FLOAT32_EXACT_K - 1, FLOAT32_EXACT_K, FLOAT32_EXACT_K + 1])
@@ -198,7 +191,6 @@ def test_sums_at_the_edge_of_float32_are_exact(k: int, sign: int) -> None:
     w = np.full((1, k), sign, dtype=np.int8)
     for source in (w, Base3Rows(pack(w), k)):
         assert ternary_matmul(x, source)[0, 0] == sign * (-128 * (k - 1) + 127)
-        assert PreparedMatrix(source).product(x)[0, 0] == sign * (-128 * (k - 1) + 127)
 
 
 def test_float32_alone_would_be_wrong_beyond_the_bound() -> None:
@@ -216,8 +208,6 @@ def test_a_row_longer_than_int32_holds_is_refused() -> None:
     codes = np.broadcast_to(np.int8(1), (1, LARGEST_K + 1))  # takes no memory
     message = f"K is {LARGEST_K + 1}; sums fit 32 bits up to K = {LARGEST_K}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        PreparedMatrix(codes)
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         ternary_matmul(np.broadcast_to(np.int8(1), (1, LARGEST_K + 1)), codes)
 
 
@@ -232,8 +222,6 @@ def test_a_row_longer_than_int32_holds_is_refused() -> None:
 def test_activation_codes_that_do_not_fit_are_refused(codes: npt.NDArray[np.int8], said: str) -> None:
     weights = np.ones((5, 3), dtype=np.int8)
     message = f"activation codes are {said}; int8 of shape (tokens, 3) is needed"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        PreparedMatrix(weights).product(codes)
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         ternary_matmul(codes, weights)
 
