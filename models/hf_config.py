@@ -174,8 +174,16 @@ class _Config:
         return value
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, *, repeated: list[str] | None = None) -> dict[str, Any]:
     """Read the fields of a ``config.json``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    repeated
+        Takes the fields that are there twice; the last one counts, as in transformers. Published files have such
+        (HF1BitLLM/Llama3-8B-1.58-100B-tokens has two of ``quantization_config``).
 
     Raises
     ------
@@ -191,7 +199,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a {CONFIG} or its folder") from error
     try:
-        document = parse(content)
+        document = parse(content, repeated=[] if repeated is None else repeated)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if not isinstance(document, dict):

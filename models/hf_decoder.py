@@ -4,7 +4,7 @@ Stricter than a shape (`tritforge.models.hf_config`): what changes the arithmeti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,14 @@ class StoredDecoder:
         What the matrices' tensors hold.
     renamed
         Parts of the tensors' names here, and what the checkpoint calls them.
+    notes
+        What a user should know of the configuration, a sentence each.
     """
 
     config: DecoderConfig
     storage: Storage
     renamed: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ _DEFAULTS = {
 }
 #: Fields that would change the arithmetic, with the values at which they do not.
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
+    "activation": ("swiglu",),
     "add_cross_attention": (False,),
     "attention_bias": (False,),
     "attention_multiplier": (),
@@ -71,16 +75,20 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "lm_head_bias": (False,),
     "logits_scaling": (1,),
     "mlp_bias": (False,),
+    "parallel_attn": (False,),
     "partial_rotary_factor": (1,),
     "qk_layernorm": (False,),
     "qkv_bias": (False,),
     "residual_multiplier": (1,),
     "rope_interleaved": (False,),
+    "rotary_pct": (1,),
     "use_bidirectional_attention": (False,),
     "use_mrope": (False,),
     "use_parallel_residual": (False,),
     "use_qkv_bias": (False,),
 }
+# Fields that say again what another says.
+_SAME = {"dims_per_head": "head_dim", "rotary_emb_base": "rope_theta"}
 _NEUTRAL_ROPE: Mapping[str, tuple[object, ...]] = {
     "rope_type": ("default",),
     "type": ("default",),
@@ -120,9 +128,11 @@ def read_decoder(folder: Path) -> StoredDecoder:
         The file cannot be read, or describes a model that is not run here; the message names file and field.
     """
     path = folder / CONFIG
-    fields = read_config(path)
+    repeated: list[str] = []
+    fields = read_config(path, repeated=repeated)
+    notes = [f"{CONFIG} has {shown(name)} twice; the last counts, as in transformers." for name in repeated]
     try:
-        return _decoder(path, fields)
+        return replace(_decoder(path, fields), notes=tuple(notes))
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
@@ -174,6 +184,12 @@ def _decoder(path: Path, fields: Mapping[str, Any]) -> StoredDecoder:
         linear_norms=norms,
         **({"linear_norm_eps": eps} if norms else {}),
     )
+    for name, meaning in _SAME.items():
+        value, ours = fields.get(name), getattr(config, meaning)
+        if value is not None and value != ours:
+            raise InputError(
+                f"{name} is {_said(value)}, but {meaning} is {ours:g}; change the one that is wrong"
+            )
     _check_window(fields, config)
     return StoredDecoder(config=config, storage=storage, renamed=_REPRODUCTION_NAMES if reproduction else {})
 

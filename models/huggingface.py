@@ -59,7 +59,7 @@ class HuggingFaceReader(CheckpointReader):
             self._check_tensors()
             if self._storage is Storage.FLOATS:
                 self._recognise()
-            self.notes = (*self._storage_notes(), *self._tensor_notes())
+            self.notes = (*stored.notes, *self._storage_notes(), *self._tensor_notes())
         except BaseException:
             self.close()
             raise
@@ -206,7 +206,7 @@ class HuggingFaceReader(CheckpointReader):
         if self._storage is Storage.FLOATS:
             return [
                 "The weights are floats of three values, whose magnitudes were taken as scales, exactly.",
-                "The model was published with 16-bit activations; they are quantised to INT8 here.",
+                "The file does not say how activations are quantised; they are INT8 here, a scale for each token.",
             ]
         if self._storage is Storage.MASTERS:
             return ["Master weights were quantised by absmean, the mean taken in float64."]

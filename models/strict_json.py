@@ -12,30 +12,39 @@ def shown(name: str) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def parse(content: str | bytes) -> Any:
-    """Parse JSON, strictly: no key twice, no NaN, no infinity.
+def parse(content: str | bytes, *, repeated: list[str] | None = None) -> Any:
+    """Parse JSON, strictly: no NaN, no infinity, no key twice.
+
+    Parameters
+    ----------
+    content
+        The text, or its UTF-8.
+    repeated
+        Takes the keys that are there twice, whose last value then counts; such keys are refused unless given.
 
     Raises
     ------
     InputError
         The content is not JSON, or nested too deeply; the message is the reason alone.
     """
+
+    def merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in document:
+                if repeated is None:
+                    raise ValueError(f"the key {shown(name)} is there twice")
+                repeated.append(name)
+            document[name] = value
+        return document
+
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=merged, parse_constant=_no_constant)
     except RecursionError as error:
         raise InputError("it is nested too deeply") from error
     except ValueError as error:
         raise InputError(f"it is not JSON: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in document:
-            raise ValueError(f"the key {shown(name)} is there twice")
-        document[name] = value
-    return document
 
 
 def _no_constant(name: str) -> float:

@@ -26,49 +26,98 @@ def llama(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None}
 
 
-def test_the_published_architectures_are_read(tmp_path: Path) -> None:
-    """The fields of microsoft/bitnet-b1.58-2B-4T, HF1BitLLM/Llama3-8B-1.58, 1bitLLM/bitnet_b1_58-large and TriLM."""
-    bitnet = read_decoder(write(tmp_path, {
+#: Fields of the published config.json files, as huggingface.co shows them; those of dropout and versions left out.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "microsoft/bitnet-b1.58-2B-4T": {
         "architectures": ["BitNetForCausalLM"], "model_type": "bitnet", "hidden_act": "relu2", "hidden_size": 2560,
-        "initializer_range": 0.02, "intermediate_size": 6912, "max_position_embeddings": 4096,
+        "auto_map": {"AutoConfig": "configuration_bitnet.BitNetConfig"}, "bos_token_id": 128000,
+        "eos_token_id": 128001, "initializer_range": 0.02, "intermediate_size": 6912, "max_position_embeddings": 4096,
         "num_attention_heads": 20, "num_hidden_layers": 30, "num_key_value_heads": 5, "rms_norm_eps": 1e-05,
         "rope_theta": 500000.0, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "use_cache": True,
         "vocab_size": 128256, "quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear",
                                                       "quantization_mode": "offline"},
-    }))  # fmt: skip
-    assert bitnet.storage is Storage.MULTIPLIER
-    assert bitnet.config.is_plain
-    assert (bitnet.config.rope_theta, bitnet.config.rms_norm_eps, bitnet.config.head_dim) == (5e5, 1e-5, 128)
-    llama3 = read_decoder(write(tmp_path, {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False, "hidden_act": "silu",
-        "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 8192, "mlp_bias": False,
-        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "pretraining_tp": 1,
-        "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 500000.0, "tie_word_embeddings": False,
-        "vocab_size": 128256, "quantization_config": PACKED | {"modules_to_not_convert": ["lm_head"]},
-    }))  # fmt: skip
-    assert llama3.storage is Storage.PACKED_DIVISOR
-    assert (llama3.config.hidden_act, llama3.config.sub_norms) == ("silu", False)
-    assert not llama3.config.tie_word_embeddings
-    large = read_decoder(write(tmp_path, {
-        "architectures": ["BitnetForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": 1536,
-        "input_bits": 8, "intermediate_size": 4096, "max_position_embeddings": 2048, "num_attention_heads": 16,
-        "num_hidden_layers": 24, "num_key_value_heads": 16, "rms_norm_eps": 1e-05, "rope_scaling": None,
-        "rope_theta": 10000.0, "tie_word_embeddings": True, "vocab_size": 32002, "weight_bits": 1,
-    }))  # fmt: skip
-    assert large.storage is Storage.MASTERS
-    assert (large.config.hidden_act, large.config.sub_norms) == ("silu", True)
-    assert large.renamed == {
-        "self_attn.attn_sub_norm": "self_attn.inner_attn_ln",
-        "mlp.ffn_sub_norm": "mlp.ffn_layernorm",
-    }
-    trilm = read_decoder(write(tmp_path, {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": 512,
-        "intermediate_size": 1280, "max_position_embeddings": 2048, "num_attention_heads": 8, "num_hidden_layers": 16,
-        "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_scaling": None, "tie_word_embeddings": False,
-        "torch_dtype": "float16", "vocab_size": 50688,
-    }))  # fmt: skip
-    assert trilm.storage is Storage.FLOATS
-    assert (trilm.config.rope_theta, trilm.config.sub_norms) == (10000.0, False)
+    },
+    "HF1BitLLM/Llama3-8B-1.58-100B-tokens": {
+        "_name_or_path": "quantized_model_llama_8B_10", "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+        "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 128000, "eos_token_id": 128009,
+        "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336,
+        "is_bitnet_config": True, "max_position_embeddings": 8192, "mlp_bias": False, "num_attention_heads": 32,
+        "num_hidden_layers": 32, "num_key_value_heads": 8, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+        "rope_interleaved": False, "rope_scaling": None, "rope_theta": 500000.0, "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16", "transformers_version": "4.44.0.dev0", "use_cache": True, "vocab_size": 128256,
+        "quantization_config": {"modules_to_not_convert": None, "quant_method": "bitnet"},
+    },
+    "tiiuae/Falcon3-3B-Base-1.58bit": {
+        "activation": "swiglu", "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False,
+        "attention_dropout": 0.0, "bos_token_id": 11, "eos_token_id": 11, "head_dim": 256, "hidden_act": "silu",
+        "hidden_size": 3072, "initializer_range": 0.02, "intermediate_size": 9216, "is_bitnet_config": True,
+        "max_position_embeddings": 4096, "mlp_bias": False, "num_attention_heads": 12, "num_hidden_layers": 22,
+        "num_key_value_heads": 4, "parallel_attn": False, "pretraining_tp": 1, "rms_norm_eps": 1e-06,
+        "rope_scaling": None, "rope_theta": 1000042, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+        "use_cache": True, "vocab_size": 131072,
+        "quantization_config": {"modules_to_not_convert": ["lm_head"], "quant_method": "bitnet"},
+    },
+    "1bitLLM/bitnet_b1_58-3B": {
+        "architectures": ["BitnetForCausalLM"], "model_type": "llama", "attention_bias": False, "hidden_act": "silu",
+        "hidden_size": 3200, "initializer_range": 0.02, "input_bits": 8, "intermediate_size": 8640,
+        "max_position_embeddings": 2048, "num_attention_heads": 32, "num_hidden_layers": 26,
+        "num_key_value_heads": 32, "pad_token_id": 32000, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+        "rope_scaling": None, "rope_theta": 10000.0, "tie_word_embeddings": True, "torch_dtype": "float16",
+        "use_cache": True, "vocab_size": 32002, "weight_bits": 1,
+    },
+    "SpectraSuite/TriLM_99M_Unpacked": {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False, "bos_token_id": 0,
+        "dims_per_head": 64, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 512, "initializer_range": 0.02,
+        "intermediate_size": 1280, "layer_norm_eps": 1e-05, "max_position_embeddings": 2048, "mlp_bias": False,
+        "num_attention_heads": 8, "num_hidden_layers": 16, "num_key_value_heads": 8, "pretraining_model_parallel": 1,
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0,
+        "rotary_emb_base": 10000, "rotary_pct": 1.0, "tie_word_embeddings": False, "torch_dtype": "float16",
+        "use_cache": True, "use_parallel_residual": False, "vocab_size": 50304,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "storage", "act", "sub_norms", "tied", "head_dim", "theta"),
+    [
+        ("microsoft/bitnet-b1.58-2B-4T", Storage.MULTIPLIER, "relu2", True, True, 128, 500000.0),
+        ("HF1BitLLM/Llama3-8B-1.58-100B-tokens", Storage.PACKED_DIVISOR, "silu", False, False, 128, 500000.0),
+        ("tiiuae/Falcon3-3B-Base-1.58bit", Storage.PACKED_DIVISOR, "silu", False, False, 256, 1000042.0),
+        ("1bitLLM/bitnet_b1_58-3B", Storage.MASTERS, "silu", True, True, 100, 10000.0),
+        ("SpectraSuite/TriLM_99M_Unpacked", Storage.FLOATS, "silu", False, False, 64, 10000.0),
+    ],
+)
+def test_the_published_models_are_read(
+    model: str,
+    storage: Storage,
+    act: str,
+    sub_norms: bool,
+    tied: bool,
+    head_dim: int,
+    theta: float,
+    tmp_path: Path,
+) -> None:
+    found = read_decoder(write(tmp_path, PUBLISHED[model]))
+    assert found.storage is storage
+    assert (found.config.hidden_act, found.config.sub_norms) == (act, sub_norms)
+    assert (found.config.tie_word_embeddings, found.config.head_dim, found.config.rope_theta) == (
+        tied,
+        head_dim,
+        theta,
+    )
+    assert found.notes == ()
+    if model.startswith("1bitLLM"):
+        assert found.renamed["mlp.ffn_sub_norm"] == "mlp.ffn_layernorm"
+
+
+def test_a_field_that_is_there_twice_counts_as_in_transformers(tmp_path: Path) -> None:
+    """As in the published Llama3-8B-1.58-100B-tokens, whose last field is a second quantization_config."""
+    write(tmp_path, llama(quantization_config={"quant_method": "none"}))
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text[:-1] + ', "quantization_config": {"quant_method": "bitnet"}}')
+    found = read_decoder(tmp_path)
+    assert found.storage is Storage.PACKED_DIVISOR
+    assert found.notes == ("config.json has quantization_config twice; the last counts, as in transformers.",)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +193,10 @@ def test_what_changes_nothing_is_passed_over(fields: dict[str, Any], tmp_path: P
             {"partial_rotary_factor": 0.5},
             "partial_rotary_factor is 0.5; a decoder that has that cannot be run",
         ),
+        ({"dims_per_head": 6}, "dims_per_head is 6, but head_dim is 8; change the one that is wrong"),
+        ({"rotary_emb_base": 5}, "rotary_emb_base is 5, but rope_theta is 10000; change the one that is wrong"),
+        ({"rotary_pct": 0.25}, "rotary_pct is 0.25; a decoder that has that cannot be run"),
+        ({"parallel_attn": True}, "parallel_attn is True; a decoder that has that cannot be run"),
         ({"sliding_window": 8}, "sliding_window is 8; attention to a part of the text cannot be run"),
         (
             {"weight_bits": 1, "input_bits": 8},

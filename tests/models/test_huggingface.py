@@ -158,7 +158,7 @@ def test_what_was_done_to_a_model_is_told(tmp_path: Path) -> None:
         "online": ("Master weights were quantised by absmean, the mean taken in float64.", halves),
         "trilm": (
             "The weights are floats of three values, whose magnitudes were taken as scales, exactly.",
-            "The model was published with 16-bit activations; they are quantised to INT8 here.",
+            "The file does not say how activations are quantised; they are INT8 here, a scale for each token.",
             halves,
         ),
     }

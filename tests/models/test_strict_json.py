@@ -11,6 +11,12 @@ def test_json_is_parsed() -> None:
     assert parse("ä".join('""').encode()) == "ä"
 
 
+def test_the_last_of_keys_that_are_there_twice_counts_where_they_are_asked_for() -> None:
+    repeated: list[str] = []
+    assert parse('{"a": 1, "b": {"c": 2, "c": 3}, "a": 4}', repeated=repeated) == {"a": 4, "b": {"c": 3}}
+    assert repeated == ["c", "a"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
