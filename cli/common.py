@@ -22,6 +22,20 @@ json_option = click.option(
     help="Write the result as JSON; - writes it to standard output.",
 )
 
+config_option = click.option(
+    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
+)
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter."
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path("build/simulators"),
+    show_default=True,
+    help="Folder of compiled simulators.",
+)
+
 
 def write_json(path: Path, document: Mapping[str, Any], *, tools: tuple[str, ...] = ()) -> None:
     """Write a result with the versions that made it.

