@@ -59,6 +59,8 @@ class HuggingFaceReader(CheckpointReader):
             self._check_tensors()
             if self._storage is Storage.FLOATS:
                 self._recognise()
+            if quantise and self._storage is not Storage.MASTERS:
+                raise InputError(f"{folder}: its weights are ternary already; leave out to quantise them")
             self.notes = (*stored.notes, *self._storage_notes(), *self._tensor_notes())
         except BaseException:
             self.close()

@@ -183,6 +183,13 @@ def test_a_float_model_is_made_ternary_only_on_request(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("form", ["bitlinear", "auto-units", "trilm"])
+def test_a_ternary_model_is_not_quantised_again(form: Form, tmp_path: Path) -> None:
+    written = write(tmp_path / "hf", LLAMA, form)
+    message = f"{written.folder}: its weights are ternary already; leave out to quantise them"
+    refuses(written.folder, message, quantise=True)
+
+
 def test_a_matrix_that_is_not_ternary_among_those_that_are_is_named(tmp_path: Path) -> None:
     written = write(tmp_path / "hf", LLAMA, "trilm")
     tensors = load_file(written.folder / "model.safetensors")
