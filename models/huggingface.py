@@ -52,15 +52,11 @@ class HuggingFaceReader(CheckpointReader):
         self.config = stored.config
         self._storage = stored.storage
         self._renamed = stored.renamed
-        self._quantise = quantise
         self._made_ternary = False
         self._shards = Shards(folder)
         try:
             self._check_tensors()
-            if self._storage is Storage.FLOATS:
-                self._recognise()
-            if quantise and self._storage is not Storage.MASTERS:
-                raise InputError(f"{folder}: its weights are ternary already; leave out to quantise them")
+            self._recognise(quantise=quantise)
             self.notes = (*stored.notes, *self._storage_notes(), *self._tensor_notes())
         except BaseException:
             self.close()
@@ -183,22 +179,26 @@ class HuggingFaceReader(CheckpointReader):
                     f"{self.path}: tie_word_embeddings is true, but {_HEAD} is not {_EMBEDDING}; set it to false"
                 )
 
-    def _recognise(self) -> None:
-        """Tell by the first matrix whether a float model is ternary."""
+    def _recognise(self, *, quantise: bool) -> None:
+        """Tell by the first matrix whether a float model is ternary, and refuse what was not asked for."""
+        if self._storage is Storage.FLOATS and not self._is_ternary():
+            if not quantise:
+                raise InputError(
+                    f"{self.path}: the weights are floats that are not ternary ({next(iter(self.matrices))}), and the "
+                    "configuration names no quantisation; to make a ternary model of them all the same, ask for it "
+                    "(quantise)"
+                )
+            self._storage = Storage.MASTERS
+            self._made_ternary = True
+        elif quantise and self._storage is not Storage.MASTERS:
+            raise InputError(f"{self.path}: its weights are ternary already; leave out to quantise them")
+
+    def _is_ternary(self) -> bool:
         first = next(iter(self.matrices))
         try:
-            ternary = ternary_from_floats(self._weights(f"{first}.weight")) is not None
+            return ternary_from_floats(self._weights(f"{first}.weight")) is not None
         except InputError as error:
             raise InputError(f"{self.path}: {first}: {error}") from error
-        if ternary:
-            return
-        if not self._quantise:
-            raise InputError(
-                f"{self.path}: the weights are floats that are not ternary ({first}), and the configuration names no "
-                "quantisation; to make a ternary model of them all the same, ask for it (quantise)"
-            )
-        self._storage = Storage.MASTERS
-        self._made_ternary = True
 
     def _storage_notes(self) -> list[str]:
         if self._made_ternary:
