@@ -184,9 +184,9 @@ class HuggingFaceReader(CheckpointReader):
         if self._storage is Storage.FLOATS and not self._is_ternary():
             if not quantise:
                 raise InputError(
-                    f"{self.path}: the weights are floats that are not ternary ({next(iter(self.matrices))}), and the "
-                    "configuration names no quantisation; to make a ternary model of them all the same, ask for it "
-                    "(quantise)"
+                    f"{self.path}: the weights are floats that are not ternary ({next(iter(self.matrices))}), and "
+                    "the configuration names no quantisation; to make a ternary model of them all the same, ask for "
+                    "it (quantise)"
                 )
             self._storage = Storage.MASTERS
             self._made_ternary = True
