@@ -12,20 +12,20 @@ from tritforge.models.config import DecoderConfig
 Floats = npt.NDArray[np.float32]
 
 
-def rotary_tables(config: DecoderConfig) -> tuple[Floats, Floats]:
-    """Cosines and sines of all positions.
+def rotary_tables(config: DecoderConfig, positions: int | None = None) -> tuple[Floats, Floats]:
+    """Cosines and sines of the first positions, or of all.
 
     Frequencies and angles are float32 as in the reference, where a last-bit difference would grow with
     the position; powers, cosines and sines are computed in float64 and rounded once.
 
     Returns
     -------
-    cosines, sines : ndarray of float32, shape (max_position_embeddings, head_dim)
+    cosines, sines : ndarray of float32, shape (positions, head_dim)
     """
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
     powers = np.power(np.float64(config.rope_theta), exponents.astype(np.float64)).astype(np.float32)
-    positions = np.arange(config.max_position_embeddings, dtype=np.float32)
-    half = np.outer(positions, np.float32(1) / powers).astype(np.float64)
+    numbers = np.arange(positions or config.max_position_embeddings, dtype=np.float32)
+    half = np.outer(numbers, np.float32(1) / powers).astype(np.float64)
     angles = np.concatenate((half, half), axis=-1)
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
@@ -75,13 +75,22 @@ class LayerCache:
         end = self.length + keys.shape[-2]
         if end > self.capacity:
             raise InputError(f"{end} positions are over the cache's {self.capacity}; use a shorter text")
-        if self._keys is None or self._values is None:
-            shape = (*keys.shape[:-2], self.capacity, keys.shape[-1])
-            self._keys, self._values = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        if self._keys is None or self._values is None or end > self._keys.shape[-2]:
+            # Twice what is needed: so each position is copied about once, and no text pays for the longest one.
+            shape = (*keys.shape[:-2], min(2 * end, self.capacity), keys.shape[-1])
+            self._keys, self._values = _grown(self._keys, shape), _grown(self._values, shape)
         self._keys[..., self.length : end, :] = keys
         self._values[..., self.length : end, :] = values
         self.length = end
         return self._keys[..., :end, :], self._values[..., :end, :]
+
+
+def _grown(values: Floats | None, shape: tuple[int, ...]) -> Floats:
+    """Return an array with more positions, which begins with those that there were."""
+    grown: Floats = np.empty(shape, np.float32)
+    if values is not None:
+        grown[..., : values.shape[-2], :] = values
+    return grown
 
 
 def attend(queries: Floats, keys: Floats, values: Floats) -> Floats:

@@ -68,6 +68,8 @@ def silu(x: Floats) -> Floats:
     return x / (np.float32(1) + exponentials)
 
 
+#: Rows that the rotary tables have at first.
+_FIRST_POSITIONS = 512
 #: By `tritforge.models.config.ACTIVATIONS`.
 _ACTIVATIONS = {"relu2": squared_relu, "silu": silu}
 
@@ -91,7 +93,8 @@ class Decoder:
         self.config = checkpoint.config
         self.matmul: TernaryProduct = GoldenProduct(checkpoint) if matmul is None else matmul
         self._tensors: Mapping[str, Floats] = checkpoint.tensors
-        self._cosines, self._sines = rotary_tables(self.config)
+        positions = min(_FIRST_POSITIONS, self.config.max_position_embeddings)
+        self._cosines, self._sines = rotary_tables(self.config, positions)
         self._activation = _ACTIVATIONS[self.config.hidden_act]
 
     def new_cache(self) -> list[LayerCache]:
@@ -182,6 +185,13 @@ class Decoder:
     def _norm(self, name: str, x: Floats) -> Floats:
         return rms_norm(x, self._tensors[f"{name}.weight"], self.config.rms_norm_eps)
 
+    def _angles(self, start: int, end: int) -> tuple[Floats, Floats]:
+        """Return rows of the rotary tables, which grow as text does: few texts have a model's longest length."""
+        if end > len(self._cosines):
+            positions = min(2 * end, self.config.max_position_embeddings)
+            self._cosines, self._sines = rotary_tables(self.config, positions)
+        return self._cosines[start:end], self._sines[start:end]
+
     def _attention(self, prefix: str, x: Floats, cache: LayerCache | None) -> Floats:
         start = 0 if cache is None else cache.length
         end = start + x.shape[-2]
@@ -195,7 +205,7 @@ class Decoder:
             y = self.linear(f"{prefix}.self_attn.{projection}", x)
             return np.swapaxes(y.reshape(*y.shape[:-1], -1, self.config.head_dim), -2, -3)
 
-        cosines, sines = self._cosines[start:end], self._sines[start:end]
+        cosines, sines = self._angles(start, end)
         queries = rotate(heads("q_proj"), cosines, sines)
         keys = rotate(heads("k_proj"), cosines, sines)
         values = heads("v_proj")

@@ -188,3 +188,17 @@ def test_a_multiplier_is_multiplied_with() -> None:
 def test_silu_is_zero_far_below_and_the_identity_far_above() -> None:
     x = np.array([-200, -1, 0, 1, 200], dtype=np.float32)
     np.testing.assert_allclose(silu(x), [0, -0.26894143, 0, 0.7310586, 200], rtol=1e-6)
+
+
+def test_a_model_of_a_long_context_takes_memory_for_the_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration may promise 2**32 - 1 positions, whose tables no machine holds."""
+    monkeypatch.setattr("tritforge.sim.decoder._FIRST_POSITIONS", 4)
+    tokens = np.random.default_rng(5).integers(0, 50, 11)
+    expected = Decoder(make(LLAMA)).forward(tokens)
+    endless = make(replace(LLAMA, max_position_embeddings=2**32 - 1))
+    decoder = Decoder(endless)
+    assert np.array_equal(decoder.forward(tokens), expected)
+    cache = decoder.new_cache()
+    first = decoder.forward(tokens[:3], cache)
+    rest = [decoder.forward(tokens[i : i + 1], cache) for i in range(3, 11)]
+    np.testing.assert_allclose(np.concatenate([first, *rest]), expected, rtol=0, atol=2e-3)
