@@ -204,19 +204,20 @@ class RtlAccelerator(Accelerator):
         array: npt.NDArray[Any] | None = None,
         on_words: Callable[[int], None] | None = None,
     ) -> tuple[dict[str, Any], Any]:
-        """Send a request and wait for its answer."""
+        """Send a request and wait for its answer; without one, close, since it would be taken for the next one's."""
         self._idle = False
         try:
             send(self._connection, request, array)
             while on_words is not None and not self._connection.poll(_LOOK):
                 on_words(self._simulation.words_written)
             answer = receive(self._connection)
+            self._idle = True
         except (EOFError, OSError) as error:
             self._simulation.wait(_PATIENCE)
-            failure = self._simulation.failure()
-            self.close()
-            raise failure from error
-        self._idle = True
+            raise self._simulation.failure() from error
+        finally:
+            if not self._idle:
+                self.close()
         return answer
 
     def _close(self) -> None:

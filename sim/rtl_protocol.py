@@ -66,7 +66,7 @@ def send(connection: Connection, head: Mapping[str, Any], array: npt.NDArray[Any
 
 
 def receive(connection: Connection) -> tuple[dict[str, Any], Any]:
-    """Wait for a message; return what is said and the array that goes with it, read-only, or None.
+    """Wait for a message; return what is said and the array that goes with it, or None.
 
     Raises
     ------
@@ -79,4 +79,5 @@ def receive(connection: Connection) -> tuple[dict[str, Any], Any]:
         return head, None
     shape, dtype = tuple(form["shape"]), np.dtype(form["dtype"])
     data = connection.recv_bytes() if 0 not in shape else b""
-    return head, np.frombuffer(data, dtype=dtype).reshape(shape)
+    # A copy, for an array that can be written to.
+    return head, np.frombuffer(bytearray(data), dtype=dtype).reshape(shape)

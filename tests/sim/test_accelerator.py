@@ -77,6 +77,7 @@ def test_every_back_end_gives_the_same_words_and_cycles(
         product = accelerator.matmul(weights, x)
         np.testing.assert_array_equal(product.words, expected)
         assert product.words.shape == (tokens, m)
+        assert product.words.flags.writeable
         predicted = sum(batch.total for batch in product_cycles(TINY, m, k, tokens))
         assert product.cycles == (predicted if accelerator.counts_cycles else None)
     assert accelerator.usage - before == Usage(

@@ -152,6 +152,7 @@ def test_a_product_can_be_ended_from_another_thread(compiled: CompiledCore) -> N
 def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
     compiled: CompiledCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once, and with it the accelerator: the answer still to come must not pass for that of a later product."""
     before = children()
     w, x = operands(256, 64, 2000)
 
@@ -159,11 +160,15 @@ def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tritforge.sim.rtl_accelerator._LOOK", 0.01)
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), RtlAccelerator(compiled) as rtl:
-        rtl.product(rtl.load(w), x, on_words=interrupt)
-    assert time.monotonic() - started < 20
-    assert children() == before
+    with RtlAccelerator(compiled) as rtl:
+        matrix = rtl.load(w)
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            rtl.product(matrix, x, on_words=interrupt)
+        assert children() == before
+        assert time.monotonic() - started < 20
+        with pytest.raises(InputError, match=r"^the rtl accelerator is closed; open another one$"):
+            rtl.matmul(matrix, x)
 
 
 def test_the_process_ends_when_its_user_is_killed(compiled: CompiledCore, tmp_path: Path) -> None:
