@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from tritforge.sim import attention, decoder, golden
 from tritforge.sim.decoder import Decoder, GoldenProduct
 
 # Odd sizes on purpose: neither lanes nor rows divide them.
-CONFIG = DecoderConfig(
+BITNET = DecoderConfig(
     vocab_size=19,
     hidden_size=24,
     intermediate_size=22,
@@ -29,6 +30,8 @@ CONFIG = DecoderConfig(
     num_key_value_heads=2,
     max_position_embeddings=32,
 )
+#: All that a configuration can have otherwise and a shape has a place for.
+LLAMA = replace(BITNET, head_dim=10, hidden_act="silu", sub_norms=False, tie_word_embeddings=False)
 ARRAY = AcceleratorConfig(
     lanes=8, rows=5, tokens_max=3, k_max=64, m_max=64, weight_port_bits=32, act_port_bits=32
 )
@@ -170,11 +173,10 @@ def within(component: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-@pytest.fixture
-def instrumented(monkeypatch: pytest.MonkeyPatch) -> Decoder:
-    """A small decoder whose every operation is noted in `MACHINE`."""
-    random = np.random.default_rng(5)
-    checkpoint = _checkpoint(random)
+@pytest.fixture(params=[BITNET, LLAMA], ids=["bitnet", "llama"])
+def instrumented(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Decoder:
+    """A small decoder of each architecture whose every operation is noted in `MACHINE`."""
+    checkpoint = _checkpoint(request.param, np.random.default_rng(5))
     # Made before NumPy is replaced: the rotary tables are computed once, not for a token.
     made = Decoder(checkpoint, TiledProduct(checkpoint))
     table = "model.embed_tokens.weight"
@@ -193,26 +195,24 @@ def instrumented(monkeypatch: pytest.MonkeyPatch) -> Decoder:
     return made
 
 
-def _checkpoint(random: np.random.Generator) -> Checkpoint:
+def _checkpoint(config: DecoderConfig, random: np.random.Generator) -> Checkpoint:
     from tritforge.models.checkpoint import tensor_shapes
 
     names = {
         f"model.layers.{layer}.{name}.weight": shape
-        for layer in range(CONFIG.num_hidden_layers)
-        for name, shape in CONFIG.matrices.items()
-    } | tensor_shapes(CONFIG)
+        for layer in range(config.num_hidden_layers)
+        for name, shape in config.matrices.items()
+    } | tensor_shapes(config)
     return quantise_master(
-        CONFIG, {name: random.standard_normal(shape, dtype=np.float32) for name, shape in names.items()}
+        config, {name: random.standard_normal(shape, dtype=np.float32) for name, shape in names.items()}
     )
 
 
-SHAPE = ModelShape.from_decoder(CONFIG, name="tiny", source="made for a test")
-
-
-def formula(scenario: Scenario) -> dict[tuple[str, str], int]:
+def formula(config: DecoderConfig, scenario: Scenario) -> dict[tuple[str, str], int]:
     """Arithmetic of the accounting; softmax runs within attention in the NumPy model."""
+    shape = ModelShape.from_decoder(config, name="tiny", source="made for a test")
     counted: Counter[tuple[str, str]] = Counter()
-    for component in count_hardware(SHAPE, scenario):
+    for component in count_hardware(shape, scenario):
         for operation, count in component.operations.items():
             if operation.startswith(("int", "fp")):
                 name = "attention" if component.name == "softmax" else component.name
@@ -222,9 +222,9 @@ def formula(scenario: Scenario) -> dict[tuple[str, str], int]:
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_a_prefill_counts_what_the_numpy_model_executes(instrumented: Decoder, length: int) -> None:
-    instrumented.forward(np.arange(length) % CONFIG.vocab_size)
+    instrumented.forward(np.arange(length) % instrumented.config.vocab_size)
     scenario = Scenario(config=ARRAY, context=length, causal=False, logits="all", requantise=True)
-    assert dict(MACHINE.done) == formula(scenario)
+    assert dict(MACHINE.done) == formula(instrumented.config, scenario)
 
 
 @pytest.mark.parametrize("context", [1, 2, 9])
@@ -234,13 +234,13 @@ def test_a_decoding_step_counts_what_the_numpy_model_executes(instrumented: Deco
         MACHINE.done.clear()
         instrumented.forward(np.array([position]), cache)
     scenario = Scenario(config=ARRAY, phase="decode", context=context, requantise=True)
-    assert dict(MACHINE.done) == formula(scenario)
+    assert dict(MACHINE.done) == formula(instrumented.config, scenario)
 
 
 def test_a_batch_counts_what_the_numpy_model_executes(instrumented: Decoder) -> None:
     instrumented.forward(np.arange(8).reshape(2, 4))
     scenario = Scenario(config=ARRAY, context=4, batch=2, causal=False, logits="all", requantise=True)
-    assert dict(MACHINE.done) == formula(scenario)
+    assert dict(MACHINE.done) == formula(instrumented.config, scenario)
 
 
 def test_the_machine_notices_an_operation_more(instrumented: Decoder) -> None:
