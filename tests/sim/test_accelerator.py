@@ -100,6 +100,18 @@ def test_several_matrices_stay_loaded_until_they_are_given_back(accelerator: Acc
     np.testing.assert_array_equal(accelerator.matmul(again, sets[1][1]).words, sets[1][2])
 
 
+def test_a_loaded_matrix_is_a_copy_and_one_for_a_product_alone_is_given_back(
+    accelerator: Accelerator,
+) -> None:
+    w, x, expected = operands(3, 9, 20, 2)
+    held = set(accelerator._held)
+    accelerator.matmul(w, x)
+    assert accelerator._held == held
+    matrix = accelerator.load(w)
+    w[:] = 0
+    np.testing.assert_array_equal(accelerator.matmul(matrix, x).words, expected)
+
+
 def test_a_decoder_runs_on_every_back_end_unchanged(
     accelerator: Accelerator, tiny_checkpoint: Checkpoint
 ) -> None:
