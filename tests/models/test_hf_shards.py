@@ -164,13 +164,16 @@ def test_a_mutated_index_is_refused_or_says_where_the_tensors_are(cases: int, tm
 
     def read() -> set[str]:
         shards = Shards(folder)
-        assert np.array_equal(shards.read("b"), B["b"])
+        for name in shards.tensors:
+            assert np.array_equal(shards.read(name), (A | B)[name])
         shards.close()
         return set(shards.tensors)
 
     def check(content: bytes) -> None:
+        """An index may name one shard alone; that a model then lacks tensors is its reader's to say."""
         (folder / INDEX).write_bytes(content)
-        assert read_or_refuse(read) in (None, {"a", "b"})
+        found = read_or_refuse(read)
+        assert found is None or found == set(json.loads(bytes(content))["weight_map"])
 
     fuzz(cases, mutated(content), check)
     check(content)
