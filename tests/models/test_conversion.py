@@ -12,7 +12,7 @@ from small_models import ARCHITECTURES, random_model
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError, VerificationError
-from tritforge.models import native
+from tritforge.models import gguf_writer, native
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.conversion import TARGETS, Target, convert
 from tritforge.models.formats import open_checkpoint
@@ -90,6 +90,23 @@ def test_scales_are_rounded_only_where_that_is_asked_for(target: Target, tmp_pat
             assert float(np.float64(found.scale) * np.float64(matrix.scale)) == pytest.approx(
                 1, rel=2.0**-bits * 1.01
             )
+
+
+@pytest.mark.parametrize(("target", "bits"), [("gguf-tq1_0", 11), ("gguf-i2_s", 24)])
+def test_scales_that_are_rounded_more_than_the_format_must_are_not_kept(
+    target: Target, bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = gguf_writer.write_gguf
+
+    def coarse(reader: MemoryReader, *places: Any, **given: Any) -> None:
+        off = np.float32(1 + 3 * 2.0**-bits)
+        matrices = {name: replace(each, scale=each.scale * off) for name, each in MODEL.matrices.items()}
+        write(MemoryReader(replace(MODEL, matrices=matrices)), *places, **given)
+
+    monkeypatch.setattr(gguf_writer, "write_gguf", coarse)
+    with pytest.raises(VerificationError, match=f"more than rounding to {bits} bits$"):
+        convert(MemoryReader(MODEL), tmp_path / "out", target, round_scales=True, **options(target))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("target", TARGETS)

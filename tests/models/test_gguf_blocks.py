@@ -178,20 +178,21 @@ def test_an_illegal_byte_is_found_where_it_is() -> None:
 
 @pytest.mark.parametrize("number", range(4))
 def test_a_code_of_3_is_found_where_it_is(number: int) -> None:
-    codes = trits(2, 2 * BLOCK)
-    data = pack_blocks("TQ2_0", codes, np.ones((2, 2), dtype=np.float32))
-    data[1, 66 + 32 + 5] |= 3 << 2 * number
-    with pytest.raises(InputError, match=f"^row 1, column {256 + 128 + 32 * number + 5}: the code is 3 "):
+    codes = trits(1100, 2 * BLOCK)  # more blocks than are unpacked at a time
+    data = pack_blocks("TQ2_0", codes, np.ones((1100, 2), dtype=np.float32))
+    data[1090, 66 + 32 + 5] |= 3 << 2 * number
+    with pytest.raises(InputError, match=f"^row 1090, column {256 + 128 + 32 * number + 5}: the code is 3 "):
         unpack_blocks("TQ2_0", data, 2 * BLOCK)
     for layout, width in (("x86", 32), ("arm", 16)):
         packed = pack_i2s(layout, codes, np.float32(1))
-        packed[128 + width + 5] |= 3 << 6 - 2 * number
+        at = 1090 * 128 + width + 5
+        packed[at] |= 3 << 6 - 2 * number
         message = (
-            f"row 1, column {4 * width + width * number + 5}: the code is 3 (in the byte "
-            f"{packed[128 + width + 5]}); 0, 1 and 2 stand for -1, 0 and +1: the file is damaged or in another layout"
+            f"row 1090, column {4 * width + width * number + 5}: the code is 3 (in the byte "
+            f"{packed[at]}); 0, 1 and 2 stand for -1, 0 and +1: the file is damaged or in another layout"
         )
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-            unpack_i2s(layout, packed, 2, 2 * BLOCK)
+            unpack_i2s(layout, packed, 1100, 2 * BLOCK)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -212,6 +212,7 @@ def test_permuted_rows_take_their_scales_with_them(path: Path) -> None:
         ([[2, 3], [2, 3]], [[2, 3]]),
         ([[2, 2], [3, 3]], [[2], [3]]),
         ([[2, 0], [0, 3]], [[2, 3]]),
+        ([[1, 0, 0, 0], [0, 2, 0, 2]], [[1], [2]]),
         ([[2, 2], [2, 2], [3, 3], [3, 3]], [[2], [3]]),
         ([[1, 2], [3, 4]], [[1, 2], [3, 4]]),
         ([[1, 2], [0, 4]], [[1, 2], [4, 4]]),
@@ -250,6 +251,20 @@ def test_scale_tensors_are_multiplied_in(path: Path) -> None:
         pytest.raises(InputError, match=r"ffn_up.weight: .* float32 does not hold$"),
     ):
         reader.matrix(name)
+    # Of 0, every code would become 0, and none of them is.
+    for wrong in (0.0, -1.0):
+        path.write_bytes(
+            file_of(
+                model,
+                "bitnet",
+                replaced=[up, floats(np.array([wrong], dtype=np.float32), "blk.0.ffn_up.scale")],
+            )
+        )
+        with (
+            GgufReader(path) as reader,
+            pytest.raises(InputError, match=rf"the tensor \.scale holds {wrong}, "),
+        ):
+            reader.matrix(name)
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "F16", "BF16"])

@@ -295,6 +295,10 @@ def image_of(document: dict[str, Any]) -> dict[str, Any]:
             lambda m: m["tensors"][1].update(offset=0),
             "the manifest has a tensor at byte 0 of its file; 40960 is next",
         ),
+        (
+            lambda m: m["tensors"][-1].update(offset=m["tensors"][-1]["offset"] + 4),
+            "the manifest has a tensor at byte 50180 of its file; 50176 is next",
+        ),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(

@@ -11,7 +11,6 @@ from small_models import ARCHITECTURES, random_model
 from tritforge.accel.errors import VerificationError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.reader import CHUNK, CheckpointReader, MemoryReader
-from tritforge.models.ternary import TernaryMatrix
 from tritforge.models.verification import verify_equal
 
 MODEL = random_model(ARCHITECTURES["untied bitnet"])
@@ -75,17 +74,26 @@ def test_a_grid_of_scales_is_another_scale() -> None:
         compare(changed(scale=grid), scale_bits=11)
 
 
+def scaled(scale: float, kind: str) -> MemoryReader:
+    """Return the model with another scale of one matrix."""
+    return MemoryReader(changed(scale=np.float32(scale), scale_kind=kind))
+
+
 @pytest.mark.parametrize("bits", [11, 24])
 @pytest.mark.parametrize("kind", ["divisor", "multiplier"])
 def test_scales_may_be_off_by_half_a_unit_and_no_more(bits: int, kind: str) -> None:
-    def model(scale: float) -> Checkpoint:
-        matrix = TernaryMatrix(codes=MODEL.matrices[NAME].codes, scale=np.float32(scale), scale_kind=kind)
-        return replace(MODEL, matrices={**MODEL.matrices, NAME: matrix})
-
-    source = MemoryReader(model(1.0))
-    verify_equal(source, MemoryReader(model(1 + 2.0 ** -(bits + 1))), scale_bits=bits)
+    source = scaled(1.0, kind)
+    verify_equal(source, scaled(1 + 2.0 ** -(bits + 1), kind), scale_bits=bits)
     with pytest.raises(VerificationError, match=f"in the source 1: more than rounding to {bits} bits$"):
-        verify_equal(source, MemoryReader(model(1 + 2.0 ** (1 - bits))), scale_bits=bits)
+        verify_equal(source, scaled(1 + 2.0 ** (1 - bits), kind), scale_bits=bits)
+
+
+def test_scales_below_the_normal_numbers_of_float16_may_be_off_by_half_its_smallest() -> None:
+    source = scaled(2.0**-16, "multiplier")
+    verify_equal(source, scaled(2.0**-16 + 2.0**-25, "multiplier"), scale_bits=11)
+    for bits, step in ((11, 2.0**-24), (24, 2.0**-38)):
+        with pytest.raises(VerificationError, match=f"more than rounding to {bits} bits$"):
+            verify_equal(source, scaled(2.0**-16 + step, "multiplier"), scale_bits=bits)
 
 
 def test_another_number_is_named_with_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +116,8 @@ def test_another_number_is_named_with_its_row(monkeypatch: pytest.MonkeyPatch) -
         verify_equal(MemoryReader(zero), MemoryReader(replace(MODEL, tensors={**MODEL.tensors, name: table})))
 
 
-def test_another_configuration_is_named_by_its_field() -> None:
-    copy = replace(MODEL, config=replace(MODEL.config, rope_theta=1e6))
-    with differ("rope_theta is 1000000.0, in the source 500000.0"):
-        compare(copy)
+@pytest.mark.parametrize(("field", "value"), [("rope_theta", 1e6), ("linear_norm_eps", 1e-5)])
+def test_another_configuration_is_named_by_its_field(field: str, value: float) -> None:
+    fields: dict[str, Any] = {field: value}
+    with differ(f"{field} is {value}, in the source {getattr(MODEL.config, field)}"):
+        compare(replace(MODEL, config=replace(MODEL.config, **fields)))
