@@ -141,7 +141,7 @@ def command(
     if shape is not None:
         count = resolve_shape(shape).num_hidden_layers
     else:
-        model = model or "austen"
+        model = "austen" if model is None else model
         count = load_model(model).config.num_hidden_layers
     chosen = parse_layers(layers, count)
     task = CosimTask(model=model, shape=shape, layers=chosen, tokens=tokens, seed=seed, jobs=jobs)

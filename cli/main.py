@@ -4,8 +4,10 @@ A sub-command's module is imported when the command runs or asks for its own hel
 ``tritforge --help`` starts as fast as Python does.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from errno import EPIPE
 from importlib import import_module
 from importlib.metadata import version
 
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
     try:
         status = cli.main(arguments, prog_name="tritforge", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as leave:
         status = leave.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -66,10 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "tritforge"
-        click.echo(f"tritforge: {error.format_message()} See {command} --help.", err=True)
+        # A missing choice is explained in several lines.
+        message = " ".join(error.format_message().split())
+        click.echo(f"tritforge: {message} See {command} --help.", err=True)
         status = error.exit_code
     except InputError as error:
         click.echo(f"tritforge: {error}", err=True)
+        status = 2
+    except OSError as error:
+        # Commands name what is wrong with their own files; this is a disk without room, or a path that has no answer.
+        where = f": {error.filename}" if error.filename else ""
+        if error.errno != EPIPE:
+            click.echo(
+                f"tritforge: {error.strerror or error}{where}; make room, or choose another path", err=True
+            )
+        _leave_unwritten()
         status = 2
     except MissingToolError as error:
         click.echo(f"tritforge: {error}", err=True)
@@ -81,3 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("tritforge: interrupted", err=True)
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _leave_unwritten() -> None:
+    """Let go of output that cannot be written, which Python would try again to write when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
 from tritforge.cli.common import examples, json_option, parse_settings, write_json
@@ -199,6 +200,8 @@ def convert_command(
         accelerator = load_config(config_name or "default", parse_settings(settings))
     if json_path is not None and str(json_path) != "-":
         check_writable(json_path)
+        if json_path.resolve() == output.resolve():
+            raise InputError(f"{json_path} is where the model goes; choose another file for the JSON")
     from_gguf = str(path) not in library.names() and detect(Path(path))[0] == "gguf"
     # One layout may speak of either file; of a GGUF file that is read it must.
     reads = None if target == "gguf-i2_s" and not from_gguf else i2s_layout

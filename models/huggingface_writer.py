@@ -135,6 +135,9 @@ def configuration(config: DecoderConfig, form: Form, scale_kind: str) -> dict[st
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "tie_word_embeddings": config.tie_word_embeddings,
         "attention_bias": False,
+        # Without these, transformers would take those of the first model of the class.
+        "bos_token_id": None,
+        "eos_token_id": None,
         # Scales and norms are computed with as they are stored.
         "dtype": "float32",
     }

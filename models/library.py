@@ -33,14 +33,17 @@ def find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in names():
         return _DATA / str(name_or_path) / _WEIGHTS
     path = Path(name_or_path)
-    if path.is_dir():
+    if str(name_or_path) and path.is_dir():
         for name in _FIRST_FILES:
             if (path / name).is_file():
                 return path / name
+        files = sorted(path.glob("*.gguf"))
+        if files:
+            raise InputError(f"the folder {path} holds GGUF files; give one of them, such as {files[0]}")
         raise InputError(
             f"the folder {path} holds none of {', '.join(_FIRST_FILES)}; give a file or another folder"
         )
-    if path.exists():
+    if str(name_or_path) and path.exists():
         return path
     known = ", ".join(names()) or "none"
     raise InputError(

@@ -59,8 +59,10 @@ class FileTokenizer:
             ) from error
         try:
             content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {path}: {error}; give a {TOKENIZER}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 at byte {error.start}; give a {TOKENIZER}") from error
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}; give a {TOKENIZER}") from error
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(content)
         except Exception as error:
@@ -70,6 +72,12 @@ class FileTokenizer:
             raise InputError(f"{path} is no tokenizer: {error}") from error
 
     def encode(self, text: str) -> tuple[int, ...]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"character {text[error.start]!r} at position {error.start} is no Unicode text; give text in UTF-8"
+            ) from error
         return tuple(self._tokenizer.encode(text).ids)
 
     def decode(self, tokens: list[int]) -> str:

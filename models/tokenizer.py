@@ -32,7 +32,8 @@ def encode(text: str, *, errors: Literal["strict", "replace"] = "strict") -> npt
     InputError
         A character outside ASCII under ``"strict"``; the message names it and its position.
     """
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
+    # What the command line could not decode arrives as lone surrogates, which are foreign characters like others.
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
     foreign = np.flatnonzero(codes >= VOCAB_SIZE)
     if foreign.size and errors == "strict":
         at = int(foreign[0])

@@ -96,14 +96,21 @@ def generate(
     Raises
     ------
     InputError
-        Prompt and continuation are over the model's positions; anything that `sample` refuses.
+        Prompt and continuation are over the model's positions, a negative seed; anything that `sample` refuses.
     """
     limit = decoder.config.max_position_embeddings
     if len(prompt) + count > limit:
+        room = limit - len(prompt)
         raise InputError(
             f"a prompt of {len(prompt)} and {count} new tokens are over the model's {limit} positions; "
-            f"ask for {max(0, limit - len(prompt))} at most"
+            + (
+                f"ask for {room} at most"
+                if room > 0
+                else f"shorten the prompt to {limit - 1} tokens or fewer"
+            )
         )
+    if seed < 0:
+        raise InputError(f"seed is {seed}; zero or more is needed")
     random = np.random.default_rng(seed)
     cache = decoder.new_cache()
     tokens = prompt

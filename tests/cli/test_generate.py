@@ -154,8 +154,22 @@ def test_a_difference_ends_with_status_1_and_its_place(
             ["--tokens", "60"],
             "a prompt of 5 and 60 new tokens are over the model's 64 positions; ask for 59 at most",
         ),
-        (["--tokenizer", "absent.json"], "cannot read absent.json: "),
-        (["--set", "k_max=32"], "K is 40; this configuration runs 1 to 32"),
+        (
+            ["--prompt", "x" * 70],
+            "a prompt of 70 and 6 new tokens are over the model's 64 positions; shorten the prompt to 63 tokens",
+        ),
+        (
+            ["--prompt", "\udcff"],
+            r"character '\udcff' at position 0 is not in the vocabulary: the model knows the 128 ASCII characters",
+        ),
+        (["--seed", "-1"], "seed is -1; zero or more is needed"),
+        (["--clock", "nan"], "clock is nan; a number of MHz is needed"),
+        (["--clock", "inf"], "Invalid value for '--clock': inf is not in the range 0.001<=x<=1000000.0."),
+        (
+            ["--tokenizer", "absent.json"],
+            "cannot read absent.json: No such file or directory; give a tokenizer.json",
+        ),
+        (["--set", "k_max=32"], "the accelerator cannot run the model: "),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -166,6 +180,19 @@ def test_bad_input_is_one_line_and_status_2(
     assert captured.err.splitlines()[-1].startswith(f"tritforge: {message}")
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_the_run(
+    common: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tritforge.models.tokenizer.encode", lambda _: np.array([5, 128]))
+    assert run(*common) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "tritforge: the tokenizer gives token 128, and the model knows 128; "
+        "give the model's own tokenizer with --tokenizer FILE\n"
+    )
 
 
 def test_figures_that_cannot_be_written_are_refused_before_the_run(

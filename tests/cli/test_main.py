@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from errno import ENAMETOOLONG
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -36,6 +38,11 @@ def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (MissingToolError("no compiler"), 3, "tritforge: no compiler\n"),
         (SimulationError("the log ends here"), 1, "tritforge: the log ends here\n"),
         (KeyboardInterrupt(), 130, "tritforge: interrupted\n"),
+        (
+            OSError(ENAMETOOLONG, "File name too long", "model.gguf"),
+            2,
+            "tritforge: File name too long: model.gguf; make room, or choose another path\n",
+        ),
     ],
 )
 def test_an_error_ends_in_its_status_and_one_line_on_standard_error(
@@ -65,6 +72,43 @@ def test_an_unknown_option_is_bad_input(capsys: pytest.CaptureFixture[str]) -> N
     error = capsys.readouterr().err
     assert error.startswith("tritforge: No such option")
     assert error.endswith(" See tritforge verilog --help.\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("arguments", [["models"], ["models", "austen", "--json", "-"]])
+def test_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        end = subprocess.run(
+            [sys.executable, "-c", "from tritforge.cli.main import main; main()", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert end.returncode == 2
+    assert end.stderr == "tritforge: No space left on device; make room, or choose another path\n"
+
+
+def test_a_reader_that_leaves_ends_the_output_silently() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "from tritforge.cli.main import main; main()", "models", "--json", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == b""
+        assert command.wait() == 1
+
+
+def test_a_missing_choice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        module.main(["model", "convert", "austen", "output"])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tritforge: Missing option '--to'. Choose from: native, hf-packed,")
     assert error.count("\n") == 1
 
 

@@ -311,6 +311,24 @@ def test_json_goes_to_a_file_that_is_checked_before_the_work(
         assert json.loads((tmp_path / name).read_text())["ok"] is True
 
 
+def test_the_json_of_a_conversion_does_not_take_the_models_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(
+        capsys,
+        "model.safetensors is where the model goes; choose another file for the JSON",
+        "convert",
+        "austen",
+        tmp_path / "model.safetensors",
+        "--to",
+        "native",
+        "--json",
+        "model.safetensors",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_notes_of_the_source_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     floats, ternary = tmp_path / "floats", tmp_path / "ternary"
     assert run("convert", _saved(tmp_path / "model"), floats, "--to", "hf-float") == 0

@@ -61,6 +61,18 @@ def test_an_unknown_model_is_answered_with_the_known_ones(shelf: Path) -> None:
         library.load_model("Austin")
 
 
+def test_a_folder_of_gguf_files_is_answered_with_one_of_them(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    message = f"the folder {tmp_path} holds GGUF files; give one of them, such as {tmp_path / 'model.gguf'}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        library.find(tmp_path)
+
+
+def test_no_name_is_not_the_current_folder() -> None:
+    with pytest.raises(InputError, match=r"^unknown model '': it is neither a shipped model "):
+        library.find("")
+
+
 def test_the_held_out_text_comes_unchanged(shelf: Path) -> None:
     assert library.held_out_text("tiny") == "Fanny\r\nPrice: 5£"
 

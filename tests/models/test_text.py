@@ -59,8 +59,16 @@ def test_a_model_without_a_tokenizer_is_told_how_to_get_one(tiny_model: Path) ->
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"^(cannot read )?{re.escape(str(path))}( is no tokenizer)?: "):
+    with pytest.raises(
+        InputError, match=rf"^{re.escape(str(path))} is (no tokenizer: |not UTF-8 at byte 0; )"
+    ):
         FileTokenizer(path)
+
+
+def test_text_that_is_no_unicode_is_refused(file: Path) -> None:
+    message = r"character '\udcff' at position 3 is no Unicode text; give text in UTF-8"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        FileTokenizer(file).encode("of \udcff")
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:

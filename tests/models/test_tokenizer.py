@@ -29,6 +29,13 @@ def test_a_foreign_character_is_named_with_its_position() -> None:
         encode("ten £")
 
 
+def test_bytes_that_were_no_text_are_foreign_characters() -> None:
+    text = b"a\xff".decode(errors="surrogateescape")
+    with pytest.raises(InputError, match=r"^character '\\udcff' at position 1 is not in the vocabulary"):
+        encode(text)
+    assert decode(encode(text, errors="replace")) == "a" + SUBSTITUTE
+
+
 @pytest.mark.parametrize("token", [-1, 128])
 def test_a_token_outside_the_vocabulary_is_named(token: int) -> None:
     with pytest.raises(InputError, match=rf"^token {token} is outside 0 to 127$"):
