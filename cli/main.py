@@ -7,7 +7,7 @@ A sub-command's module is imported when the command runs or asks for its own hel
 import os
 import sys
 from collections.abc import Sequence
-from errno import EPIPE
+from errno import EDQUOT, ENOSPC, EPIPE
 from importlib import import_module
 from importlib.metadata import version
 
@@ -79,10 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         # Commands name what is wrong with their own files; this is a disk without room, or a path that has no answer.
         where = f": {error.filename}" if error.filename else ""
+        cure = "make room" if error.errno in {ENOSPC, EDQUOT} else "choose another path"
         if error.errno != EPIPE:
-            click.echo(
-                f"tritforge: {error.strerror or error}{where}; make room, or choose another path", err=True
-            )
+            click.echo(f"tritforge: {error.strerror or error}{where}; {cure}", err=True)
         _leave_unwritten()
         status = 2
     except MissingToolError as error:

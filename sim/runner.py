@@ -15,6 +15,9 @@ LIBRARY = "verilated*.[od]"
 #: Verilator's makefile optimises for size unless told; for speed, a simulation runs 1.3 to 1.5 times as fast.
 MAKE_OPTIONS = ("OPT_FAST=-O2",)
 
+#: Begins the log of a program that did not start.
+NOT_STARTED = "cannot start"
+
 
 class BenchRunner(Verilator):
     """cocotb's Verilator runner, but for a few things.
@@ -91,7 +94,7 @@ class BenchRunner(Verilator):
                         pass_fds=self._inherited,
                     )
                 except OSError as error:
-                    message = f"cannot start {program}: {error.strerror}"
+                    message = f"{NOT_STARTED} {program}: {error.strerror}"
                     if stdout is not None:
                         stdout.write(message + "\n")
                     raise RuntimeError(message) from error
@@ -107,6 +110,5 @@ class BenchRunner(Verilator):
 
 def log_end(log: Path, lines: int = 25) -> str:
     """Return the end of a log, for an error's message."""
-    if not log.exists():
-        return "it wrote no log"
-    return "the end of its log:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    found = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
+    return "the end of its log:\n" + "\n".join(found) if found else "it wrote no log"

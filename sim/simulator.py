@@ -19,7 +19,7 @@ from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.files import write_atomically
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore
-from tritforge.sim.runner import LIBRARY, MAKE_OPTIONS, BenchRunner, log_end
+from tritforge.sim.runner import LIBRARY, MAKE_OPTIONS, NOT_STARTED, BenchRunner, log_end
 from tritforge.sim.streams import COLUMN_PLACES
 
 BENCH = Path(__file__).with_name("bench.sv")
@@ -116,7 +116,10 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
             always=True,
         )
     except (RuntimeError, SystemExit) as error:
-        raise SimulationError(f"the simulator did not compile; {log_end(log)}") from error
+        reason = log_end(log)
+        if not log.exists() or not log.stat().st_size:
+            reason += f": see whether there is room left for {folder}"
+        raise SimulationError(f"the simulator did not compile; {reason}") from error
     _keep_library(folder, library)
     write_atomically(folder / "complete", "")
 
@@ -172,7 +175,7 @@ class Simulation:
     ) -> None:
         self._scratch = TemporaryDirectory(prefix="tritforge-")
         self.files = Path(self._scratch.name)
-        self._entry = entry
+        self._entry, self._folder = entry, folder
         self.progress.touch()
         document = {"entry": entry, "task": task, "config": config, "folder": str(self.files)}
         (self.files / "task.json").write_text(json.dumps(document))
@@ -251,7 +254,12 @@ class Simulation:
 
     def failure(self) -> SimulationError:
         """Return the error that says how a simulation ended that should not have."""
-        return SimulationError(f"the simulation failed; {log_end(self.files / 'simulation.log')}")
+        log = self.files / "simulation.log"
+        written = log.read_text(errors="replace") if log.exists() else ""
+        # A program that cannot start, or ends without a word, was damaged after it was compiled.
+        cure = f"\nif the compiled simulator is damaged, remove {self._folder}: it is compiled again"
+        damaged = not written or written.startswith(NOT_STARTED)
+        return SimulationError(f"the simulation failed; {log_end(log)}{cure if damaged else ''}")
 
     def _simulate(self, folder: Path, trace: Path | None) -> None:
         try:

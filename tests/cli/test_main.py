@@ -41,7 +41,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (
             OSError(ENAMETOOLONG, "File name too long", "model.gguf"),
             2,
-            "tritforge: File name too long: model.gguf; make room, or choose another path\n",
+            "tritforge: File name too long: model.gguf; choose another path\n",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None
             check=False,
         )
     assert end.returncode == 2
-    assert end.stderr == "tritforge: No space left on device; make room, or choose another path\n"
+    assert end.stderr == "tritforge: No space left on device; make room\n"
 
 
 def test_a_reader_that_leaves_ends_the_output_silently() -> None:

@@ -94,6 +94,19 @@ def test_slices_along_k_have_images_that_are_given_back(simulators: Path) -> Non
         )
 
 
+def test_a_matrix_is_given_back_alone(compiled: CompiledCore) -> None:
+    """Of a dozen, so that the number of one begins with that of another."""
+    with RtlAccelerator(compiled) as rtl:
+        pairs = [operands(3, 8 + number, 1) for number in range(12)]
+        loaded = [rtl.load(w) for w, _ in pairs]
+        rtl.unload(loaded[1])
+        for number in (0, 2, 10, 11):
+            w, x = pairs[number]
+            np.testing.assert_array_equal(
+                rtl.matmul(loaded[number], x).words, x.astype(int) @ w.T.astype(int)
+            )
+
+
 def test_two_side_by_side_do_not_touch_each_other(compiled: CompiledCore) -> None:
     w, x = operands(64, 64, 4)
     wrong: list[int] = []
@@ -206,7 +219,20 @@ def test_a_simulator_that_does_not_start_is_one_error(compiled: CompiledCore, tm
     message = f"the end of its log:\ncannot start {tmp_path}/bench: No such file or directory"
     with pytest.raises(SimulationError) as caught:
         RtlAccelerator(nothing)
-    assert str(caught.value) == f"the simulation failed; {message}"
+    cure = f"if the compiled simulator is damaged, remove {tmp_path}: it is compiled again"
+    assert str(caught.value) == f"the simulation failed; {message}\n{cure}"
+
+
+def test_a_simulator_that_ends_without_a_word_is_told_to_be_damaged(
+    compiled: CompiledCore, tmp_path: Path
+) -> None:
+    (tmp_path / "bench").write_text("#!/bin/sh\n")
+    (tmp_path / "bench").chmod(0o755)
+    silent = CompiledCore(config=compiled.config, folder=tmp_path, verilog_sha256="")
+    cure = f"if the compiled simulator is damaged, remove {tmp_path}: it is compiled again"
+    with pytest.raises(SimulationError) as caught:
+        RtlAccelerator(silent)
+    assert str(caught.value) == f"the simulation failed; it wrote no log\n{cure}"
 
 
 def test_a_wrong_lane_gives_other_words(simulators: Path) -> None:

@@ -75,6 +75,19 @@ def test_verilog_that_does_not_compile_is_an_error_with_the_log(tmp_path: Path) 
     assert not list(tmp_path.glob("*/complete"))
 
 
+def test_a_compiler_without_a_word_makes_one_look_for_room(
+    core: GeneratedCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, log_file: Path, **__: object) -> None:
+        log_file.write_text("")
+        raise RuntimeError("it ended with status 1")
+
+    monkeypatch.setattr(simulator.BenchRunner, "build", fail)
+    message = r"^the simulator did not compile; it wrote no log: see whether there is room left for .*/[0-9a-f]{20}$"
+    with pytest.raises(SimulationError, match=message):
+        build(core, tmp_path)
+
+
 def test_a_cache_that_cannot_be_written_is_named(core: GeneratedCore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"^cannot write .*/file/.*\.lock: .*; choose another cache folder$"):
