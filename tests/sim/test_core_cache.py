@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from mutants import LaneSign
+from mutants import BufferNotReleased, LaneSign
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
@@ -49,22 +49,23 @@ def test_another_configuration_name_class_or_source_is_generated(
     cached_core(TINY, tmp_path, name="other")
     assert len(generated) == 3
     with monkeypatch.context() as patch:
-        patch.setattr("tritforge.rtl.verilog.Core", LaneSign)
-        cached_core(TINY, tmp_path, name="core")
-    assert len(generated) == 4
+        for count, core in enumerate((LaneSign, BufferNotReleased), 4):
+            patch.setattr("tritforge.rtl.verilog.Core", core)
+            cached_core(TINY, tmp_path, name="core")
+            assert len(generated) == count
     sources = tmp_path / "accel"
     sources.mkdir()
     (sources / "__init__.py").write_text("")
     (sources / "adder.py").write_text("WIDTH = 1")
     monkeypatch.setattr("tritforge.accel.__file__", str(sources / "__init__.py"))
     cached_core(TINY, tmp_path, name="core")
-    assert len(generated) == 5
-    cached_core(TINY, tmp_path, name="core")
-    assert len(generated) == 5
-    (sources / "adder.py").write_text("WIDTH = 2")
+    assert len(generated) == 6
     cached_core(TINY, tmp_path, name="core")
     assert len(generated) == 6
-    assert len(list(tmp_path.glob("verilog-*.json"))) == 6
+    (sources / "adder.py").write_text("WIDTH = 2")
+    cached_core(TINY, tmp_path, name="core")
+    assert len(generated) == 7
+    assert len(list(tmp_path.glob("verilog-*.json"))) == 7
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "list"])

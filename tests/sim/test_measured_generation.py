@@ -90,6 +90,14 @@ def test_a_wrong_word_shows_in_the_logits_of_its_step(tiny_checkpoint: Checkpoin
     assert found.got in run.steps[3].step.logits
 
 
+def test_the_next_float32_of_a_logit_is_a_difference(tiny_checkpoint: Checkpoint) -> None:
+    run = measured(tiny_checkpoint, GoldenAccelerator(TINY))
+    logits = run.steps[2].step.logits.copy()
+    expected, logits[9] = float(logits[9]), np.nextafter(logits[9], np.float32(np.inf))
+    run.steps[2] = replace(run.steps[2], step=replace(run.steps[2].step, logits=logits))
+    assert run.difference() == Difference(position=2, what="logits", expected=expected, got=float(logits[9]))
+
+
 def test_a_wrong_cycle_shows_in_its_step(tiny_checkpoint: Checkpoint) -> None:
     run = measured(tiny_checkpoint, Faulty(len(tiny_checkpoint.matrices), cycles=1))
     expected = float(run.steps[2].usage.cycles or 0)

@@ -88,8 +88,10 @@ def test_a_matrix_depends_on_its_seed_and_its_place_alone() -> None:
         np.testing.assert_array_equal(a.activations, b.activations)
     assert any((a.weights() != b.weights()).any() for a, b in zip(again, other, strict=True))
     assert any((a.activations != b.activations).any() for a, b in zip(again, other, strict=True))
-    gate, up = first[4], first[5]
-    assert (gate.weights() != up.weights()).any()
+    gate, up, gate_of_layer_2 = first[4], first[5], first[11]
+    for unlike in (up, gate_of_layer_2):
+        assert (gate.weights() != unlike.weights()).any()
+        assert (gate.activations != unlike.activations).any()
 
 
 def test_weights_that_are_not_ternary_are_refused() -> None:
