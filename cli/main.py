@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from errno import EDQUOT, ENOSPC, EPIPE
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 
 import click
 
@@ -58,6 +59,10 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no sign for a letter or a unit gets its number.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(arguments, prog_name="tritforge", standalone_mode=False)
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The command's help, version and exit statuses."""
 
+import os
 import subprocess
 import sys
 from errno import ENAMETOOLONG
@@ -101,6 +102,18 @@ def test_a_reader_that_leaves_ends_the_output_silently() -> None:
         command.stdout.close()
         assert command.stderr.read() == b""
         assert command.wait() == 1
+
+
+def test_signs_that_the_output_does_not_have_are_shown_by_their_numbers() -> None:
+    end = subprocess.run(
+        [sys.executable, "-c", "from tritforge.cli.main import main; main()", "energy", "--model", "austen"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        text=True,
+        check=False,
+    )
+    assert (end.returncode, end.stderr) == (0, "")
+    assert r"\xb5J" in end.stdout
 
 
 def test_a_missing_choice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
