@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,18 @@ def test_a_wrong_lane_gives_other_words(simulators: Path) -> None:
     wrong = np.flatnonzero((words != x.astype(int) @ w.T).any(axis=0))
     assert wrong.size
     assert set(wrong % 4) == {1}
+
+
+def test_words_beside_a_reported_error_are_not_given_out(
+    compiled: CompiledCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, x = operands(9, 20, 1)
+    run = RtlAccelerator._run
+    monkeypatch.setattr(RtlAccelerator, "_run", lambda self, *given: replace(run(self, *given), error=3))
+    with RtlAccelerator(compiled) as rtl:
+        with pytest.raises(SimulationError, match=r"^the core reported error 3 during a product$"):
+            rtl.matmul(w, x)
+        assert rtl.usage.products == 0
 
 
 def test_a_core_that_hangs_is_one_error_and_can_be_asked_on(simulators: Path) -> None:
