@@ -39,9 +39,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             partial.chmod(0o644)
             partial.replace(path)
-        except OSError:
+        finally:
+            # After an error or an interruption; otherwise it has its place by now.
             partial.unlink(missing_ok=True)
-            raise
 
 
 def check_writable(path: Path) -> None:

@@ -131,6 +131,7 @@ def command(
         "tokens": run.tokens,
         "difference": None if difference is None else asdict(difference),
         **_figures(run, clock, energy),
+        "notes": _notes(checkpoint),
     }
     if json_path is not None:
         write_json(json_path, document, tools=TOOLS)
@@ -177,6 +178,19 @@ def _energy_per_token(
         for context in contexts
     ]
     return Interval.total(energies).times(1 / len(energies))
+
+
+def _notes(checkpoint: "Checkpoint") -> list[str]:
+    """Say what the energy of a token leaves out."""
+    blocks = max(matrix.scale_grid.shape[1] for matrix in checkpoint.matrices.values())
+    if blocks == 1:
+        return []
+    return [
+        (
+            f"Not in the energy: matrices whose scales differ along their inputs take {blocks} products for a token, and "
+            "it counts one"
+        )
+    ]
 
 
 def _figures(run: "MeasuredGeneration", clock: float, energy: "Interval") -> dict[str, Any]:
@@ -228,6 +242,7 @@ def _report(document: dict[str, Any], difference: "Difference | None") -> "Seque
         high=document["energy_per_token_high_j"],
     )
     lines.append(f"Energy (hardware accounting, 7 nm): {format_joules(energy)} a token")
+    lines += document["notes"]
     if difference is None:
         compared = "tokens and logits" if document["cycles"] is None else "tokens, logits and cycles"
         lines.append(f"equal: {compared} of all {len(document['tokens'])} steps are the golden model's")

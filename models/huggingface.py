@@ -185,8 +185,8 @@ class HuggingFaceReader(CheckpointReader):
             if not quantise:
                 raise InputError(
                     f"{self.path}: the weights are floats that are not ternary ({next(iter(self.matrices))}), and "
-                    "the configuration names no quantisation; to make a ternary model of them all the same, ask for "
-                    "it (quantise)"
+                    "the configuration names no quantisation; to make a ternary model of them all the same: "
+                    "tritforge model convert --quantise"
                 )
             self._storage = Storage.MASTERS
             self._made_ternary = True

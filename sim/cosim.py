@@ -16,11 +16,11 @@ import numpy.typing as npt
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
+from tritforge.models.fit import check_fits
 from tritforge.models.library import has_held_out_text, held_out_text, load_model
 from tritforge.models.shapes import ModelShape, resolve_shape
 from tritforge.models.tokenizer import encode
 from tritforge.sim.comparison import Comparison, MatrixResult, predicted_cycles
-from tritforge.sim.jobs import split_product
 from tritforge.sim.operands import ZERO_SHARE, Operands, recorded_operands, seeded_operands, seeded_tokens
 from tritforge.sim.rtl_accelerator import compile_core
 
@@ -154,11 +154,7 @@ class Source:
         if task.tokens < 1 or (self.longest is not None and task.tokens > self.longest):
             bound = "1 or more" if self.longest is None else f"1 to {self.longest}"
             raise InputError(f"tokens is {task.tokens}; {task.name} takes {bound}")
-        for name, (m, k) in self.matrices.items():
-            try:
-                split_product(config, m, k, 1)
-            except InputError as error:
-                raise InputError(f"{name} does not fit the accelerator: {error}") from error
+        check_fits(config, self.matrices)
 
     def operands(self, task: CosimTask) -> list[Operands]:
         """Return the products of a task that was checked, in the order of their use."""

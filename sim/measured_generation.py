@@ -172,13 +172,14 @@ class MeasuredGeneration:
         Returns
         -------
         Difference or None
-            The first difference; None when every token, every logit (bit for bit) and every step's cycles are equal.
+            The first difference; None when every token made so far, every logit (bit for bit) and every step's
+            cycles are equal.
         """
         with open_accelerator("cycle", self.accelerator.config) as golden:
             expected = MeasuredGeneration(
                 checkpoint=self.checkpoint, accelerator=golden, request=self.request
             )
-            for position, (wanted, found) in enumerate(zip(expected, self.steps, strict=True)):
+            for position, (found, wanted) in enumerate(zip(self.steps, expected, strict=False)):
                 if not np.array_equal(wanted.step.logits, found.step.logits):
                     at = int(np.argmax(wanted.step.logits != found.step.logits))
                     values = float(wanted.step.logits[at]), float(found.step.logits[at])

@@ -36,6 +36,22 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert path.read_text() == "old"
 
 
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("old")
+
+    def interrupted(self: Path, mode: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "chmod", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"
+
+
 @pytest.mark.parametrize("write", [check_writable, lambda path: write_atomically(path, "x")])
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, write: object) -> None:
     assert callable(write)

@@ -113,7 +113,10 @@ def test_a_trace_is_written(common: list[str], tmp_path: Path) -> None:
         (["--tokens", "65"], "tokens is 65; {model} takes 1 to 64"),
         (
             ["--set", "k_max=47"],
-            "mlp.down_proj does not fit the accelerator: K is 48; this configuration runs 1 to 47",
+            (
+                "the accelerator cannot run the model: mlp.down_proj has K of 48, and k_max is 47: "
+                "set partial_sums=true, or k_max=48"
+            ),
         ),
         (["--jobs", "0"], "jobs is 0; one process at least is needed"),
         (["--seed", "-1"], "seed is -1; zero or more is needed"),
@@ -156,7 +159,7 @@ def test_bad_input_is_one_line_and_status_2(
         (["--tokens", "4097"], "tokens is 4097; bitnet-2b4t takes 1 to 4096"),
         (
             [],
-            "self_attn.q_proj does not fit the accelerator: M is 2560; this configuration runs 1 to 256",
+            "the accelerator cannot run the model: mlp.gate_proj has M of 6912, and m_max is 256: set m_max=6912",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tritforge.cli.main import main
 from tritforge.energy.hardware import hardware_energy
 from tritforge.energy.scenario import Scenario
+from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.shapes import resolve_shape
 from tritforge.models.tokenizer import decode
 from tritforge.sim.accelerator import CycleAccelerator, LoadedMatrix
@@ -113,6 +115,21 @@ def test_one_token_has_no_cycles_of_further_ones(
     shown = capsys.readouterr().err
     assert "Each further token" not in shown
     assert "equal: tokens, logits and cycles of all 1 steps are the golden model's" in shown
+
+
+def test_what_the_energy_leaves_out_is_said(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "model.layers.1.mlp.down_proj"
+    scales = np.array([[1, 2, 3]], dtype=np.float32)
+    matrices = dict(tiny_checkpoint.matrices)
+    matrices[name] = replace(matrices[name], scale=scales)
+    replace(tiny_checkpoint, matrices=matrices).save(tmp_path / "model.safetensors")
+    assert run("--model", str(tmp_path), "--tokenizer", "ascii", "--prompt", "A", "--tokens", "2") == 0
+    assert (
+        "Not in the energy: matrices whose scales differ along their inputs take 3 products for a token, and it "
+        "counts one"
+    ) in capsys.readouterr().err.splitlines()
 
 
 def test_a_difference_ends_with_status_1_and_its_place(

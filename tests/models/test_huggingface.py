@@ -174,7 +174,7 @@ def test_a_float_model_is_made_ternary_only_on_request(tmp_path: Path) -> None:
     refuses(
         written.folder,
         f"{written.folder}: the weights are floats that are not ternary ({QUERY}), and the configuration names no "
-        "quantisation; to make a ternary model of them all the same, ask for it (quantise)",
+        "quantisation; to make a ternary model of them all the same: tritforge model convert --quantise",
     )
     with HuggingFaceReader(written.folder, quantise=True) as reader:
         assert_same(whole(reader), written.checkpoint)

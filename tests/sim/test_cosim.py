@@ -24,6 +24,7 @@ from tritforge.sim.operands import ZERO_SHARE
 TINY = PRESETS["tiny"]
 MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
 MATRICES += ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+CANNOT = "the accelerator cannot run the model:"
 
 
 def task(path: Path, /, **changes: Any) -> CosimTask:
@@ -201,8 +202,12 @@ def test_what_cannot_run_is_refused_before_anything_is_built(tiny_model: Path, t
         ({"layers": (0, -1)}, TINY, f"layer is -1; {tiny_model} has layers 0 to 1"),
         ({"tokens": 0}, TINY, f"tokens is 0; {tiny_model} takes 1 to 64"),
         ({"tokens": 65}, TINY, f"tokens is 65; {tiny_model} takes 1 to 64"),
-        ({}, short, "mlp.down_proj does not fit the accelerator: K is 48; this configuration runs 1 to 47"),
-        ({}, low, "self_attn.q_proj does not fit the accelerator: M is 40; this configuration runs 1 to 30"),
+        (
+            {},
+            short,
+            f"{CANNOT} mlp.down_proj has K of 48, and k_max is 47: set partial_sums=true, or k_max=48",
+        ),
+        ({}, low, f"{CANNOT} mlp.gate_proj has M of 48, and m_max is 30: set m_max=48"),
         ({"layers": ()}, TINY, "there are no layers to run; one at least is needed"),
         ({"jobs": 0}, TINY, "jobs is 0; one process at least is needed"),
         ({"seed": -1}, TINY, "seed is -1; zero or more is needed"),
@@ -211,7 +216,7 @@ def test_what_cannot_run_is_refused_before_anything_is_built(tiny_model: Path, t
         (
             {"model": None, "shape": "bitnet-v2-1.3B", "layers": (0,)},
             TINY,
-            "self_attn.q_proj does not fit the accelerator: M is 2048; this configuration runs 1 to 256",
+            f"{CANNOT} mlp.gate_proj has M of 8192, and m_max is 256: set m_max=8192",
         ),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
