@@ -185,12 +185,11 @@ def _notes(checkpoint: "Checkpoint") -> list[str]:
     blocks = max(matrix.scale_grid.shape[1] for matrix in checkpoint.matrices.values())
     if blocks == 1:
         return []
-    return [
-        (
-            f"Not in the energy: matrices whose scales differ along their inputs take {blocks} products for a token, and "
-            "it counts one"
-        )
-    ]
+    note = (
+        f"Not in the energy: matrices whose scales differ along their inputs take {blocks} products for a token, "
+        "and it counts one"
+    )
+    return [note]
 
 
 def _figures(run: "MeasuredGeneration", clock: float, energy: "Interval") -> dict[str, Any]:
