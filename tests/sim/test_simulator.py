@@ -9,6 +9,7 @@ from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import GeneratedCore, generate
 from tritforge.sim import simulator
+from tritforge.sim.runner import BenchRunner
 from tritforge.sim.simulator import CORE_NAME, build, run
 
 TINY = PRESETS["tiny"]
@@ -82,7 +83,7 @@ def test_a_compiler_without_a_word_makes_one_look_for_room(
         log_file.write_text("")
         raise RuntimeError("it ended with status 1")
 
-    monkeypatch.setattr(simulator.BenchRunner, "build", fail)
+    monkeypatch.setattr(BenchRunner, "build", fail)
     message = r"^the simulator did not compile; it wrote no log: see whether there is room left for .*/[0-9a-f]{20}$"
     with pytest.raises(SimulationError, match=message):
         build(core, tmp_path)
