@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,7 +21,6 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 Layout = Literal["x86", "arm"]
 #: Called with what is done now, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-_BLOCK = 1 << 20
 #: Files of the folders that are written here, and that may be replaced as a whole.
 _WRITTEN = re.compile(
     r"config\.json|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
@@ -250,8 +249,5 @@ def _sign_off(path: Path) -> str:
         from tritforge.models.image_bundle import MANIFEST, sign_off
 
         return sign_off(path) if (path / MANIFEST).is_file() else ""
-    digest = sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
