@@ -20,6 +20,7 @@ from tritforge.accel.files import staged
 from tritforge.models.config import DecoderConfig
 from tritforge.models.hf_weights import pack_quarters, ternary_from_floats
 from tritforge.models.reader import CheckpointReader
+from tritforge.models.safetensors_file import DTYPES
 from tritforge.models.safetensors_writer import SafetensorsWriter, TensorType, from_float32
 from tritforge.models.ternary import TernaryMatrix
 
@@ -194,8 +195,7 @@ class _Group:
 
     @property
     def nbytes(self) -> int:
-        sizes = {"U8": 1, "BF16": 2, "F16": 2, "F32": 4}
-        return sum(prod(kind.shape) * sizes[kind.dtype] for kind in self.types.values())
+        return sum(prod(kind.shape) * DTYPES[kind.dtype].itemsize for kind in self.types.values())
 
 
 def _groups(reader: CheckpointReader, form: Form) -> Iterator[_Group]:
