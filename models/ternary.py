@@ -51,9 +51,9 @@ class TernaryMatrix:
                 f"codes are {self.codes.dtype} of shape {self.codes.shape}; "
                 "int8 of two axes is needed, neither of them empty"
             )
-        # As unsigned bytes, -1, 0 and 1 are 255, 0 and 1: one more makes them the three smallest.
-        if (self.codes.view(np.uint8) + np.uint8(1)).max() > 2:
-            row, column = map(int, np.argwhere((self.codes < -1) | (self.codes > 1))[0])
+        illegal = first_illegal(self.codes)
+        if illegal is not None:
+            row, column = illegal
             raise InputError(
                 f"the code at row {row}, column {column} is {self.codes[row, column]}; -1, 0 or 1 is needed"
             )
@@ -84,6 +84,15 @@ class TernaryMatrix:
         """Shares of -1, 0 and +1 among the codes."""
         counts = [int(np.count_nonzero(self.codes == trit)) for trit in (-1, 0, 1)]
         return counts[0] / self.codes.size, counts[1] / self.codes.size, counts[2] / self.codes.size
+
+
+def first_illegal(codes: npt.NDArray[np.int8]) -> tuple[int, int] | None:
+    """Return row and column of the first code that is not -1, 0 or +1; None where all are."""
+    # As unsigned bytes, -1, 0 and 1 are 255, 0 and 1: one more makes them the three smallest.
+    if (codes.view(np.uint8) + np.uint8(1)).max() <= 2:
+        return None
+    row, column = np.argwhere((codes < -1) | (codes > 1))[0]
+    return int(row), int(column)
 
 
 def _checked_scale(

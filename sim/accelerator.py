@@ -23,7 +23,8 @@ import numpy.typing as npt
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
-from tritforge.sim.cycles import product_cycles
+from tritforge.models.ternary import first_illegal
+from tritforge.sim.cycles import total_cycles
 from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.jobs import split_product
 
@@ -165,9 +166,9 @@ class Accelerator(ABC):
             )
         m, k = codes.shape
         split_product(self.config, m, k, 1)
-        # As unsigned bytes, -1, 0 and 1 are 255, 0 and 1: one more makes them the three smallest.
-        if (codes.view(np.uint8) + np.uint8(1)).max() > 2:
-            row, column = map(int, np.argwhere((codes < -1) | (codes > 1))[0])
+        illegal = first_illegal(codes)
+        if illegal is not None:
+            row, column = illegal
             raise InputError(
                 f"the weight code at row {row}, column {column} is {codes[row, column]}; -1, 0 or 1 is needed"
             )
@@ -317,18 +318,11 @@ class CycleAccelerator(GoldenAccelerator):
     name = "cycle"
     counts_cycles = True
 
-    def __init__(self, config: AcceleratorConfig) -> None:
-        super().__init__(config)
-        self._cycles: dict[tuple[int, int, int], int] = {}
-
     def _matmul(
         self, matrix: LoadedMatrix, activations: npt.NDArray[np.int8]
     ) -> tuple[npt.NDArray[np.int32], int | None]:
         words, _ = super()._matmul(matrix, activations)
-        shape = matrix.m, matrix.k, len(activations)
-        if shape not in self._cycles:
-            self._cycles[shape] = sum(batch.total for batch in product_cycles(self.config, *shape))
-        return words, self._cycles[shape]
+        return words, total_cycles(self.config, matrix.m, matrix.k, len(activations))
 
 
 class AcceleratorProduct:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.sim.cycles import product_cycles
+from tritforge.sim.cycles import total_cycles
 from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.operands import Operands
 from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator
@@ -152,8 +152,7 @@ def compare(
 
 def predicted_cycles(config: AcceleratorConfig, operands: Operands) -> int:
     """Return the cycles of a product by the cycle model."""
-    batches = product_cycles(config, operands.m, operands.k, operands.tokens)
-    return sum(batch.total for batch in batches)
+    return total_cycles(config, operands.m, operands.k, operands.tokens)
 
 
 class Comparison:

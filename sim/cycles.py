@@ -7,6 +7,7 @@ matrices of a large model take fractions of a second.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
@@ -337,3 +338,15 @@ def product_cycles(config: AcceleratorConfig, m: int, k: int, tokens: int) -> li
         A shape out of the configuration's bounds.
     """
     return [batch_cycles(config, batch) for batch in split_product(config, m, k, tokens)]
+
+
+@lru_cache(maxsize=1024)
+def total_cycles(config: AcceleratorConfig, m: int, k: int, tokens: int) -> int:
+    """Return the cycles of a product, the sum of its batches; kept, since a model has few shapes and many matrices.
+
+    Raises
+    ------
+    InputError
+        A shape out of the configuration's bounds.
+    """
+    return sum(batch.total for batch in product_cycles(config, m, k, tokens))

@@ -9,15 +9,12 @@ import numpy.typing as npt
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.shapes import ModelShape
-from tritforge.sim.decoder import Decoder
-from tritforge.sim.golden import quantise_activations, ternary_matmul
+from tritforge.sim.decoder import Decoder, GoldenProduct
+from tritforge.sim.golden import quantise_activations
 
-#: Share of zeros among seeded weights: "about 42 %" of the weights of a trained BitNet b1.58 are zero.
+#: Share of zeros among seeded weights: "about 42 %" of the weights of a trained BitNet b1.58, arXiv:2603.05168
+#: (Sparse-BitNet), figure 1; read in a secondary copy.
 ZERO_SHARE = 0.42
-ZERO_SHARE_SOURCE = (
-    "arXiv:2603.05168 (Sparse-BitNet), figure 1: about 42 % of the weights of a trained BitNet b1.58; "
-    "read in a secondary copy"
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,18 +46,18 @@ class Operands:
         return len(self.activations)
 
 
-class _RecordingProduct:
+class _RecordingProduct(GoldenProduct):
     """The golden model's ternary product of a decoder, which keeps the activations of some layers' matrices."""
 
     def __init__(self, checkpoint: Checkpoint, layers: Sequence[int]) -> None:
+        super().__init__(checkpoint)
         self.recorded: dict[str, npt.NDArray[np.int8]] = {}
-        self._checkpoint = checkpoint
         self._prefixes = tuple(f"model.layers.{layer}." for layer in layers)
 
     def __call__(self, name: str, codes_x: npt.NDArray[np.int8], /) -> npt.NDArray[np.int32]:
         if name.startswith(self._prefixes):
             self.recorded[name] = codes_x
-        return ternary_matmul(codes_x, self._checkpoint.matrices[name].codes)
+        return super().__call__(name, codes_x)
 
 
 def recorded_operands(

@@ -203,11 +203,6 @@ class Simulation:
         return self.files / "progress.jsonl"
 
     @property
-    def running(self) -> bool:
-        """Whether the process has not ended."""
-        return self._thread.is_alive()
-
-    @property
     def words_written(self) -> int:
         """Result words that the bench has written so far in the jobs at hand."""
         try:
