@@ -75,8 +75,8 @@ class Shards:
         return file
 
     def _open_indexed(self, stack: ExitStack, folder: Path) -> None:
-        index = folder / INDEX
-        places = _weight_map(index, within(folder, INDEX))
+        index = within(folder, INDEX)
+        places = _weight_map(index)
         shards = sorted(set(places.values()))
         if len(shards) > _MOST_SHARDS:
             raise InputError(f"{index}: it names {len(shards)} files; {_MOST_SHARDS} are the limit")
@@ -136,9 +136,9 @@ def _choose(folder: Path) -> str:
     raise InputError(f"{folder} holds neither {SINGLE} nor {INDEX}; give the folder of a checkpoint")
 
 
-def _weight_map(index: Path, path: Path) -> dict[str, str]:
+def _weight_map(index: Path) -> dict[str, str]:
     try:
-        with path.open("rb") as file:
+        with index.open("rb") as file:
             content = file.read(_LARGEST_INDEX)
         document = parse(content)
     except OSError as error:
