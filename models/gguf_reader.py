@@ -22,13 +22,13 @@ from tritforge.models.gguf_names import (
 )
 from tritforge.models.hf_weights import ternary_from_floats
 from tritforge.models.reader import CheckpointReader
-from tritforge.models.safetensors_file import FLOATS, to_float32
+from tritforge.models.safetensors_file import DTYPES, to_float32
 from tritforge.models.strict_json import shown
 from tritforge.models.ternary import TernaryMatrix
 
 I2sLayout = Literal["x86", "arm"]
 Floats = npt.NDArray[np.float32]
-_FLOAT_TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_FLOAT_TYPES = ("F32", "F16", "BF16")
 
 
 class GgufReader(CheckpointReader):
@@ -129,7 +129,7 @@ class GgufReader(CheckpointReader):
             remarks.append(f"The matrices in i2_s are read in the {self._layout} layout.")
         for name in self.tensors:
             kind = self._file.tensors[self._names[name]].kind
-            if kind not in FLOATS:
+            if kind not in _FLOAT_TYPES:
                 remarks.append(f"{name} is stored in {kind}: what it was before is not known.")
         return remarks
 
@@ -172,7 +172,7 @@ class GgufReader(CheckpointReader):
         shape = (stop - start, *tensor.shape[1:])
         data = self._file.read(stored, start, stop)
         if tensor.kind in _FLOAT_TYPES:
-            return to_float32(data.view(_FLOAT_TYPES[tensor.kind]).reshape(shape), tensor.kind)
+            return to_float32(data.view(DTYPES[tensor.kind]).reshape(shape), tensor.kind)
         return _dequantised(data.reshape(stop - start, -1), tensor.kind, shape)
 
 
@@ -184,7 +184,7 @@ def _check_tensor(
         raise InputError(f"there is no tensor {name}")
     if tensor.shape != shape:
         raise InputError(f"{name} has the shape {tensor.shape}; the entries say {shape}")
-    wanted = (*BLOCK_BYTES, "I2_S", *_FLOAT_TYPES) if ternary else tuple(_FLOAT_TYPES)
+    wanted = (*BLOCK_BYTES, "I2_S", *_FLOAT_TYPES) if ternary else _FLOAT_TYPES
     if tensor.kind not in wanted and (ternary or len(shape) == 1 or tensor.kind == "I2_S"):
         raise InputError(f"{name} is {tensor.kind}; one of {', '.join(wanted)} is needed")
     return tensor
