@@ -191,7 +191,6 @@ def convert_command(
     source; only then is it moved to OUTPUT. What a format cannot hold unchanged is refused. Exit status 1 when
     something differs.
     """
-    from tritforge.models import library
     from tritforge.models.conversion import convert
     from tritforge.models.formats import detect, open_checkpoint
 
@@ -202,7 +201,7 @@ def convert_command(
         check_writable(json_path)
         if json_path.resolve() == output.resolve():
             raise InputError(f"{json_path} is where the model goes; choose another file for the JSON")
-    from_gguf = str(path) not in library.names() and detect(Path(path))[0] == "gguf"
+    from_gguf = detect(path)[0] == "gguf"
     # One layout may speak of either file; of a GGUF file that is read it must.
     reads = None if target == "gguf-i2_s" and not from_gguf else i2s_layout
     writes = to_i2s_layout or (i2s_layout if target == "gguf-i2_s" else None)

@@ -17,13 +17,13 @@ _GGUF = b"GGUF"
 _NATIVE_ENTRY = "tritforge"
 
 
-def detect(path: Path) -> tuple[Format, Path]:
-    """Return the format of what lies at a path, and the file or folder that its reader takes.
+def detect(path: str | Path) -> tuple[Format, Path]:
+    """Return the format of a checkpoint, and the file or folder that its reader takes.
 
     Parameters
     ----------
     path
-        A folder with ``config.json`` (Hugging Face), with ``manifest.json`` (an image bundle) or with
+        A shipped name; a folder with ``config.json`` (Hugging Face), with ``manifest.json`` (an image bundle) or with
         ``model.safetensors`` of the project's own; a GGUF file or a file of the project's own.
 
     Raises
@@ -31,6 +31,9 @@ def detect(path: Path) -> tuple[Format, Path]:
     InputError
         Nothing lies there, or nothing that can be read, or it might be two things; the message says what to give.
     """
+    if str(path) in library.names():
+        return "native", library.find(path)
+    path = Path(path)
     if not path.exists():
         shipped = ", ".join(library.names())
         raise InputError(
@@ -99,8 +102,7 @@ def open_checkpoint(
     InputError
         It cannot be read, is damaged, or is of another format than an option is for.
     """
-    shipped = str(path) in library.names()
-    kind, place = ("native", library.find(path)) if shipped else detect(Path(path))
+    kind, place = detect(path)
     if i2s_layout is not None and kind != "gguf":
         raise InputError(
             f"{path} is no GGUF file, and the layout {i2s_layout} of i2_s is for those; leave it out"
