@@ -52,9 +52,7 @@ def _folder(path: Path) -> tuple[Format, Path]:
         return "huggingface", path
     if (path / _WEIGHTS).is_file() and _file(path / _WEIGHTS) == "native":
         return "native", path / _WEIGHTS
-    files = sorted(path.glob("*.gguf"))
-    if files:
-        raise InputError(f"the folder {path} holds GGUF files; give one of them, such as {files[0]}")
+    library.refuse_gguf_folder(path)
     raise InputError(
         f"the folder {path} is no checkpoint: it holds neither {_CONFIG} nor {_MANIFEST} nor {_WEIGHTS} of TritForge"
     )

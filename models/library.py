@@ -37,9 +37,7 @@ def find(name_or_path: str | Path) -> Path:
         for name in _FIRST_FILES:
             if (path / name).is_file():
                 return path / name
-        files = sorted(path.glob("*.gguf"))
-        if files:
-            raise InputError(f"the folder {path} holds GGUF files; give one of them, such as {files[0]}")
+        refuse_gguf_folder(path)
         raise InputError(
             f"the folder {path} holds none of {', '.join(_FIRST_FILES)}; give a file or another folder"
         )
@@ -50,6 +48,19 @@ def find(name_or_path: str | Path) -> Path:
         f"unknown model {str(name_or_path)!r}: it is neither a shipped model ({known}) "
         "nor the path of a checkpoint's file or folder"
     )
+
+
+def refuse_gguf_folder(path: Path) -> None:
+    """Refuse a folder of GGUF files, each of which is a checkpoint by itself.
+
+    Raises
+    ------
+    InputError
+        It holds one; the message names it.
+    """
+    files = sorted(path.glob("*.gguf"))
+    if files:
+        raise InputError(f"the folder {path} holds GGUF files; give one of them, such as {files[0]}")
 
 
 def load_model(name_or_path: str | Path) -> "Checkpoint":
