@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
-from tritforge.models.checkpoint import tensor_shapes
 from tritforge.models.config import DecoderConfig
 from tritforge.models.gguf_file import GgufArray, Value
 from tritforge.models.strict_json import shown
@@ -278,8 +277,3 @@ def write_config(config: DecoderConfig, architecture: str) -> dict[str, int | fl
     entries[f"{architecture}.rope.dimension_count"] = config.head_dim
     entries[f"{architecture}.vocab_size"] = config.vocab_size
     return entries
-
-
-def float_tensors(config: DecoderConfig) -> dict[str, str]:
-    """Names in GGUF of the float tensors, by their names here."""
-    return {name: tensor_name(name) for name in tensor_shapes(config)}

@@ -14,7 +14,6 @@ from tritforge.models.gguf_file import GgufFile, GgufTensor
 from tritforge.models.gguf_names import (
     ARCHITECTURES,
     ROPE_FACTORS,
-    float_tensors,
     from_pairs,
     permuted_heads,
     read_config,
@@ -77,7 +76,7 @@ class GgufReader(CheckpointReader):
                 f"{self._architecture}.block_count is {self.config.num_hidden_layers}; the file has only "
                 f"{len(stored)} tensors"
             )
-        self._names = float_tensors(self.config)
+        self._names = {name: tensor_name(name) for name in self.tensors}
         self._names |= {name: f"{tensor_name(name)}.weight" for name in self.matrices}
         for name, shape in self.tensors.items():
             _check_tensor(self._names[name], stored.get(self._names[name]), shape)
