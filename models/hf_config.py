@@ -207,13 +207,12 @@ def read_config(path: Path, *, repeated: list[str] | None = None) -> dict[str, A
     return document
 
 
-def _read(path: Path) -> _Config:
-    document = read_config(path)
-    text = document.get("text_config")
+def _decoder_fields(fields: Mapping[str, Any], where: str) -> _Config:
+    text = fields.get("text_config")
     if isinstance(text, dict):
         # A model of text and images: its decoder alone is a shape.
-        return _Config(text, f"{path} text_config")
-    return _Config(document, str(path))
+        return _Config(text, f"{where} text_config")
+    return _Config(fields, where)
 
 
 def _architecture(config: _Config) -> Architecture:
@@ -328,7 +327,28 @@ def shape_from_config(path: str | Path, *, name: str | None = None) -> ModelShap
         bounds or at odds with another; the message names file and field.
     """
     given = Path(path)
-    config = _read(given / CONFIG if given.is_dir() else given)
+    file = given / CONFIG if given.is_dir() else given
+    return shape_from_fields(read_config(file), str(file), name=str(path) if name is None else name)
+
+
+def shape_from_fields(fields: Mapping[str, Any], where: str, *, name: str) -> ModelShape:
+    """Take the shape of a model from the fields of a ``config.json``; see `shape_from_config`.
+
+    Parameters
+    ----------
+    fields
+        As `read_config` returns them.
+    where
+        What messages call the file.
+    name
+        Name of the shape.
+
+    Raises
+    ------
+    InputError
+        As there, but for reading the file.
+    """
+    config = _decoder_fields(fields, where)
     architecture = _architecture(config)
     _check_fields(config)
     heads, groups, head_dim = _heads(config)
@@ -338,7 +358,7 @@ def shape_from_config(path: str | Path, *, name: str | None = None) -> ModelShap
     ternary = _is_ternary(config)
     act_bits = (8,) if ternary else ()
     return ModelShape(
-        name=str(path) if name is None else name,
+        name=name,
         hidden_size=config.needed("hidden_size"),
         intermediate_size=width,
         num_hidden_layers=config.needed("num_hidden_layers"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from tritforge.accel.errors import InputError
 from tritforge.models.config import ACTIVATIONS, DecoderConfig
-from tritforge.models.hf_config import CONFIG, read_config, shape_from_config
+from tritforge.models.hf_config import CONFIG, read_config, shape_from_fields
 from tritforge.models.strict_json import shown
 
 
@@ -145,7 +145,7 @@ def _decoder(path: Path, fields: Mapping[str, Any]) -> StoredDecoder:
     if "text_config" in fields:
         raise InputError("text_config is there: a model of more than text cannot be run")
     _check_neutral(fields)
-    shape = shape_from_config(path)
+    shape = shape_from_fields(fields, str(path), name=str(path))
     reproduction = _is_reproduction(fields)
     quantisation = fields.get("quantization_config")
     usual = _DEFAULTS[kind]
