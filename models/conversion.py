@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -140,15 +139,14 @@ def convert(
         files = [path for path in stage.rglob("*") if path.is_file()] if stage.is_dir() else [stage]
         size = sum(path.stat().st_size for path in files)
         sign_off = _sign_off(stage)
-    shapes = reader.matrices.values()
     return Conversion(
         path=output,
         target=target,
         format=form,
         bytes=size,
-        matrices=len(shapes),
-        weights=sum(m * k for m, k in shapes),
-        float_numbers=sum(prod(shape) for shape in reader.tensors.values()),
+        matrices=len(reader.matrices),
+        weights=reader.weights,
+        float_numbers=reader.float_numbers,
         sign_off=sign_off,
         notes=reader.notes,
     )

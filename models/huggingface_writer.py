@@ -19,7 +19,7 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import staged
 from tritforge.models.config import DecoderConfig
 from tritforge.models.hf_weights import pack_quarters, ternary_from_floats
-from tritforge.models.reader import CheckpointReader
+from tritforge.models.reader import CheckpointReader, counting
 from tritforge.models.safetensors_file import DTYPES
 from tritforge.models.safetensors_writer import SafetensorsWriter, TensorType, from_float32
 from tritforge.models.ternary import TernaryMatrix
@@ -62,11 +62,9 @@ def write_hugging_face(
         transformers has no class for the model, or the form cannot hold it unchanged; or the checkpoint is damaged,
         or the folder cannot be written.
     """
-    total = sum(map(prod, (*reader.matrices.values(), *reader.tensors.values())))
-    done = 0
-    if on_progress is not None:
-        # What comes first, looking at scales and numbers, may take a while.
-        on_progress(done, total)
+    advance = counting(reader.weights + reader.float_numbers, on_progress)
+    # What comes first, looking at scales and numbers, may take a while.
+    advance(0)
     kind = _scale_kind(reader, form)
     groups = list(_groups(reader, form))
     shards = _shards(groups, shard_bytes)
@@ -89,9 +87,7 @@ def write_hugging_face(
                 for group in shard:
                     for stored, values, numbers in _contents(reader, group, form):
                         writer.write(stored, values)
-                        done += numbers
-                        if on_progress is not None:
-                            on_progress(done, total)
+                        advance(numbers)
                 writer.finish()
         if len(shards) > 1:
             size = sum(group.nbytes for group in groups)

@@ -22,7 +22,7 @@ from tritforge.models.fit import check_fits
 from tritforge.models.image import HEADER_BYTES, WeightImage, image_bytes
 from tritforge.models.image_manifest import Manifest, StoredImage, StoredMatrix, StoredTensor
 from tritforge.models.image_manifest_reader import read_manifest
-from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm
+from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm, counting
 from tritforge.models.ternary import TernaryMatrix
 
 MANIFEST = "manifest.json"
@@ -71,15 +71,7 @@ def write_images(
     check_fits(accelerator, reader.matrices)
     with staged(folder) as stage:
         stage.mkdir()
-        total = sum(map(prod, (*reader.matrices.values(), *reader.tensors.values())))
-        done = 0
-
-        def advance(numbers: int) -> None:
-            nonlocal done
-            done += numbers
-            if on_progress is not None:
-                on_progress(done, total)
-
+        advance = counting(reader.weights + reader.float_numbers, on_progress)
         advance(0)
         with (stage / TENSORS).open("wb") as file:
             matrices = {}

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from math import log2, prod
+from math import log2
 from typing import Any
 
 import numpy as np
 
-from tritforge.models.reader import CheckpointReader, summary
+from tritforge.models.reader import CheckpointReader, counting, summary
 from tritforge.models.ternary import TernaryMatrix
 
 #: Bits that a packing spends on a weight, scales that belong to its blocks included. i2, s5 and s8 are the
@@ -255,15 +255,13 @@ def inspect(reader: CheckpointReader, *, on_progress: Callable[[int, int], None]
     InputError
         A matrix is damaged.
     """
-    total, done = sum(m * k for m, k in reader.matrices.values()), 0
+    advance = counting(reader.weights, on_progress)
     figures = []
-    for name, (m, k) in reader.matrices.items():
+    for name in reader.matrices:
         figures.append(MatrixFigures.of(name, reader.matrix(name)))
-        done += m * k
-        if on_progress is not None:
-            on_progress(done, total)
+        advance(figures[-1].weights)
     return Inspection(
         source=summary(reader),
         matrices=tuple(figures),
-        float_numbers=sum(prod(shape) for shape in reader.tensors.values()),
+        float_numbers=reader.float_numbers,
     )

@@ -21,7 +21,7 @@ from tritforge.accel.files import staged
 from tritforge.models.base3 import bytes_per_row, pack, unpack
 from tritforge.models.checkpoint import matrix_shapes, same_names, tensor_shapes
 from tritforge.models.config import DecoderConfig
-from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm, form_of
+from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm, counting, form_of
 from tritforge.models.safetensors_file import SafetensorsFile
 from tritforge.models.safetensors_writer import SafetensorsWriter, TensorType
 from tritforge.models.strict_json import parse, shown
@@ -141,15 +141,7 @@ def write_native(reader: CheckpointReader, path: Path, on_progress: Progress | N
 def write_to(file: BinaryIO, reader: CheckpointReader, on_progress: Progress | None = None) -> None:
     """Write a checkpoint to an open file; see `write_native`. Equal checkpoints give equal bytes."""
     weights = {name: m * k for name, (m, k) in reader.matrices.items()}
-    total = 2 * sum(weights.values()) + sum(int(np.prod(shape)) for shape in reader.tensors.values())
-    done = 0
-
-    def advance(numbers: int) -> None:
-        nonlocal done
-        done += numbers
-        if on_progress is not None:
-            on_progress(done, total)
-
+    advance = counting(2 * reader.weights + reader.float_numbers, on_progress)
     # The header comes first and says what every scale is, for which some formats must read the matrices.
     forms: dict[str, ScaleForm] = {}
     for name, size in weights.items():

@@ -1,7 +1,8 @@
 """One view of a checkpoint whatever its format: read matrix by matrix, so that memory stays near the largest."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,19 @@ CHUNK = 1 << 24
 def form_of(matrix: TernaryMatrix) -> ScaleForm:
     """Return what a matrix's scale is."""
     return matrix.scale_kind, None if isinstance(matrix.scale, np.float32) else matrix.scale.shape
+
+
+def counting(total: int, on_progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
+    """Return what is called with the numbers just done; it reports their sum and the total, if anyone asks."""
+    done = 0
+
+    def advance(numbers: int) -> None:
+        nonlocal done
+        done += numbers
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return advance
 
 
 class CheckpointReader(ABC):
@@ -77,6 +91,16 @@ class CheckpointReader(ABC):
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the float32 tensors."""
         return tensor_shapes(self.config)
+
+    @property
+    def weights(self) -> int:
+        """How many numbers its ternary matrices have."""
+        return sum(m * k for m, k in self.matrices.values())
+
+    @property
+    def float_numbers(self) -> int:
+        """How many numbers its float32 tensors have."""
+        return sum(map(prod, self.tensors.values()))
 
     def matrix(self, name: str) -> TernaryMatrix:
         """Read a ternary matrix.

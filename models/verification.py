@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from math import lcm, prod
+from math import lcm
 
 import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import VerificationError
-from tritforge.models.reader import CheckpointReader
+from tritforge.models.reader import CheckpointReader, counting
 from tritforge.models.ternary import TernaryMatrix
 
 _FLOAT16_BITS = 11
@@ -44,16 +44,7 @@ def verify_equal(
         wanted, found = getattr(source.config, field.name), getattr(copy.config, field.name)
         if wanted != found:
             raise VerificationError(f"{field.name} is {found!r}, in the source {wanted!r}")
-    total = sum(m * k for m, k in source.matrices.values())
-    total += sum(prod(shape) for shape in source.tensors.values())
-    done = 0
-
-    def advance(numbers: int) -> None:
-        nonlocal done
-        done += numbers
-        if on_progress is not None:
-            on_progress(done, total)
-
+    advance = counting(source.weights + source.float_numbers, on_progress)
     for name in source.matrices:
         original, written = source.matrix(name), copy.matrix(name)
         _same(original.codes, written.codes, name, "the code")
