@@ -26,7 +26,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.models.columns import pack_columns
 from tritforge.models.image import pack_image
 from tritforge.models.operands import order_results, pack_activations, unpack_results
-from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
+from tritforge.sim.jobs import Job, split_product, token_slices
 from tritforge.sim.rtl_protocol import ProductRun
 from tritforge.sim.simulator import TASK_VARIABLE
 from tritforge.sim.streams import Stalls
@@ -152,12 +152,12 @@ class RtlProduct:
 
     def load(self, name: str, codes: npt.NDArray[np.int8]) -> None:
         """Pack a matrix, shape (M, K), and keep its image under a name; K over the bound takes several images."""
-        for index, part in enumerate(k_slices(self.config, codes.shape[1])):
+        for index, part in enumerate(self.config.k_slices(codes.shape[1])):
             self.image(slice_name(name, index)).write_bytes(pack_image(self.config, codes[:, part]))
 
     def load_columns(self, name: str, codes: npt.NDArray[np.int8]) -> None:
         """Pack a matrix for sparse jobs, which find its column image under the same name."""
-        for index, part in enumerate(k_slices(self.config, codes.shape[1])):
+        for index, part in enumerate(self.config.k_slices(codes.shape[1])):
             file = self.image(slice_name(name, index), columns=True)
             file.write_bytes(pack_columns(self.config, codes[:, part]))
 
@@ -212,7 +212,7 @@ class RtlProduct:
         parts = [slice(i, i + 1) for i in range(tokens)] if sparse else token_slices(self.config, tokens)
         words: list[npt.NDArray[np.int32]] = []
         runs = []
-        for index, inputs in enumerate(k_slices(self.config, k)):
+        for index, inputs in enumerate(self.config.k_slices(k)):
             runs.append(
                 await self.run_jobs(
                     [

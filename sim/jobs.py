@@ -44,11 +44,6 @@ class Job:
         return self.m * self.k * self.tokens
 
 
-def k_slices(config: AcceleratorConfig, k: int) -> list[slice]:
-    """Cut K inputs into what fits the buffer; see `AcceleratorConfig.k_slices`."""
-    return config.k_slices(k)
-
-
 def token_slices(config: AcceleratorConfig, tokens: int) -> list[slice]:
     """Cut tokens into what one pass over the weights serves."""
     return [
@@ -67,7 +62,7 @@ def split_product(config: AcceleratorConfig, m: int, k: int, tokens: int) -> lis
         A dimension out of the configuration's bounds.
     """
     batches = []
-    for index, part in enumerate(k_slices(config, k)):
+    for index, part in enumerate(config.k_slices(k)):
         batch = []
         for some in token_slices(config, tokens):
             config.check_job(m, part.stop - part.start, some.stop - some.start)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
-from tritforge.sim.jobs import Job, k_slices, split_product, token_slices
+from tritforge.sim.jobs import Job, split_product, token_slices
 
 TINY = PRESETS["tiny"]
 PARTIAL = AcceleratorConfig.from_dict({"partial_sums": True}, base=TINY)
@@ -16,7 +16,7 @@ PARTIAL = AcceleratorConfig.from_dict({"partial_sums": True}, base=TINY)
 @given(st.integers(1, 1000), st.integers(1, 60))
 def test_slices_cover_every_input_and_token_once_within_the_bounds(k: int, tokens: int) -> None:
     for parts, length, bound in (
-        (k_slices(PARTIAL, k), k, TINY.k_max),
+        (PARTIAL.k_slices(k), k, TINY.k_max),
         (token_slices(TINY, tokens), tokens, TINY.tokens_max),
     ):
         assert [index for part in parts for index in range(part.start, part.stop)] == list(range(length))
