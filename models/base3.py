@@ -3,8 +3,6 @@
 1.6 bits a trit, 0.9 % above the entropy of uniform trits. 243 of the 256 bytes are legal.
 """
 
-from typing import NoReturn
-
 import numpy as np
 import numpy.typing as npt
 
@@ -54,14 +52,28 @@ def pack(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
     return packed
 
 
-def refuse_illegal(packed: npt.NDArray[np.uint8], first_row: int) -> NoReturn:
-    """Name the first illegal byte of some rows, of which there is one.
+def check_length(packed: npt.NDArray[np.uint8], k: int) -> None:
+    """Check the length of packed rows of k trits.
 
     Raises
     ------
     InputError
-        Always.
+        They have another.
     """
+    if packed.shape[1] != bytes_per_row(k):
+        raise InputError(f"a row has {packed.shape[1]} bytes; {k} trits take {bytes_per_row(k)}")
+
+
+def check_legal(packed: npt.NDArray[np.uint8], first_row: int) -> None:
+    """Check the bytes of some packed rows, the first of which is row `first_row` of its matrix.
+
+    Raises
+    ------
+    InputError
+        One is illegal; the message names the first.
+    """
+    if not packed.size or packed.max() < LEGAL_BYTES:
+        return
     row, position = map(int, np.argwhere(packed >= LEGAL_BYTES)[0])
     raise InputError(
         f"row {first_row + row}, byte {position} is {packed[row, position]}; "
@@ -88,15 +100,13 @@ def unpack(packed: npt.NDArray[np.uint8], k: int) -> npt.NDArray[np.int8]:
     InputError
         A row of another length, an illegal byte, or a padding trit other than 0.
     """
+    check_length(packed, k)
     m, length = packed.shape
-    if length != bytes_per_row(k):
-        raise InputError(f"a row has {length} bytes; {k} trits take {bytes_per_row(k)}")
     codes = np.empty((m, k), dtype=np.int8)
     step = max(1, _CHUNK_TRITS // max(1, length * TRITS_PER_BYTE))
     for low in range(0, m, step):
         part = packed[low : low + step]
-        if part.size and part.max() >= LEGAL_BYTES:
-            refuse_illegal(part, low)
+        check_legal(part, low)
         trits = TRITS_OF_BYTES.take(part, axis=0).reshape(len(part), -1)
         if trits[:, k:].any():
             row = low + int(np.argwhere(trits[:, k:])[0][0])

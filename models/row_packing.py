@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
-from tritforge.models.base3 import LEGAL_BYTES, TRITS_OF_BYTES, TRITS_PER_BYTE, bytes_per_row, refuse_illegal
+from tritforge.models.base3 import TRITS_OF_BYTES, TRITS_PER_BYTE, check_legal, check_length
 
 Floats = npt.NDArray[np.float32 | np.float64]
 
@@ -75,16 +75,14 @@ class Base3Rows:
     """
 
     def __init__(self, packed: npt.NDArray[np.uint8], k: int) -> None:
-        if packed.shape[1] != bytes_per_row(k):
-            raise InputError(f"a row has {packed.shape[1]} bytes; {k} trits take {bytes_per_row(k)}")
+        check_length(packed, k)
         self.m, self.k = len(packed), k
         self.width = packed.shape[1] * TRITS_PER_BYTE
         self._packed = packed
 
     def fill(self, first: int, block: Floats) -> None:
         packed = self._packed[first : first + len(block)]
-        if packed.size and packed.max() >= LEGAL_BYTES:
-            refuse_illegal(packed, first)
+        check_legal(packed, first)
         # Five numbers a look-up: nothing passes through int8. "clip" writes into the block without a copy.
         table = TRITS_OF_BYTES.astype(block.dtype)
         table.take(packed, axis=0, out=block.reshape(*packed.shape, TRITS_PER_BYTE), mode="clip")
