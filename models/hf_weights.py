@@ -79,7 +79,7 @@ def codes_of_units(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
     InputError
         Another value.
     """
-    codes: npt.NDArray[np.int8] = (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
+    codes = _signs(values)
     wrong = codes != values
     if wrong.any():
         row, column = map(int, np.argwhere(wrong)[0])
@@ -123,8 +123,12 @@ def ternary_from_floats(values: npt.NDArray[np.float32]) -> TernaryMatrix | None
             best = scales
     if best is None:
         return None
-    codes: npt.NDArray[np.int8] = (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
-    return TernaryMatrix(codes=codes, scale=best, scale_kind="multiplier")
+    return TernaryMatrix(codes=_signs(values), scale=best, scale_kind="multiplier")
+
+
+def _signs(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    signs: npt.NDArray[np.int8] = (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
+    return signs
 
 
 def _divisors(size: int, smallest: int = 1) -> list[int]:
