@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
-from tritforge.models.gguf_blocks import I2S_TAIL
+from tritforge.models.gguf_blocks import BLOCK, BLOCK_BYTES, I2S_TAIL
 from tritforge.models.regular_file import RegularFile
 from tritforge.models.strict_json import shown
 
@@ -53,8 +53,8 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
         20: ("IQ4_NL", 32, 18),
         23: ("IQ4_XS", 256, 136),
         30: ("BF16", 1, 2),
-        34: ("TQ1_0", 256, 54),
-        35: ("TQ2_0", 256, 66),
+        34: ("TQ1_0", BLOCK, BLOCK_BYTES["TQ1_0"]),
+        35: ("TQ2_0", BLOCK, BLOCK_BYTES["TQ2_0"]),
         36: ("I2_S", 4, 1),
     }
 )
