@@ -21,7 +21,7 @@ from tritforge.accel.files import staged
 from tritforge.models.base3 import bytes_per_row, pack, unpack
 from tritforge.models.checkpoint import matrix_shapes, same_names, tensor_shapes
 from tritforge.models.config import DecoderConfig
-from tritforge.models.reader import CHUNK, CheckpointReader, ScaleForm, counting, form_of
+from tritforge.models.reader import CheckpointReader, ScaleForm, counting, form_of, row_ranges
 from tritforge.models.safetensors_file import SafetensorsFile
 from tritforge.models.safetensors_writer import SafetensorsWriter, TensorType
 from tritforge.models.strict_json import parse, shown
@@ -102,9 +102,8 @@ class NativeReader(CheckpointReader):
             return self._whole(name, "its numbers")
         if name not in self._verified:
             computed = sha256()
-            step = max(1, CHUNK // int(np.prod(shape[1:])))
-            for low in range(0, shape[0], step):
-                computed.update(self._file.read(name, low, min(low + step, shape[0])).data)
+            for first, end in row_ranges(shape):
+                computed.update(self._file.read(name, first, end).data)
             self._compare(name, "its numbers", computed.hexdigest())
             self._verified.add(name)
         return self._file.rows(name, start, stop)

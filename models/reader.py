@@ -27,6 +27,13 @@ def form_of(matrix: TernaryMatrix) -> ScaleForm:
     return matrix.scale_kind, None if isinstance(matrix.scale, np.float32) else matrix.scale.shape
 
 
+def row_ranges(shape: tuple[int, ...], numbers: int = CHUNK) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of parts of a tensor, of about so many numbers each."""
+    step = max(1, numbers // max(1, prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield start, min(start + step, shape[0])
+
+
 def counting(total: int, on_progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
     """Return what is called with the numbers just done; it reports their sum and the total, if anyone asks."""
     done = 0
@@ -164,10 +171,8 @@ class CheckpointReader(ABC):
 
     def chunks(self, name: str, *, numbers: int = CHUNK) -> Iterator[npt.NDArray[np.float32]]:
         """Yield a float tensor some rows at a time, about so many numbers each."""
-        shape = self.tensors.get(name, (1,))
-        step = max(1, numbers // max(1, int(np.prod(shape[1:]))))
-        for start in range(0, shape[0], step):
-            yield self.rows(name, start, min(start + step, shape[0]))
+        for start, stop in row_ranges(self.tensors.get(name, (1,)), numbers):
+            yield self.rows(name, start, stop)
 
     def checkpoint(self) -> Checkpoint:
         """Return the model to run: each matrix and tensor is read when it is first used, and kept.
