@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,9 @@ from tritforge.cli.progress import share_done
 if TYPE_CHECKING:
     from tritforge.accel.config import AcceleratorConfig
     from tritforge.models.conversion import Target
+    from tritforge.models.gguf_reader import I2sLayout
 
 _TARGETS = ("native", "hf-packed", "hf-float", "gguf-tq1_0", "gguf-tq2_0", "gguf-i2_s", "image")
-Layout = Literal["x86", "arm"]
 
 _quantise_option = click.option(
     "--quantise", is_flag=True, help="Make ternary weights of float ones, by their mean magnitude."
@@ -61,7 +61,7 @@ def inspect_command(
     path: str,
     config_name: str | None,
     settings: tuple[str, ...],
-    i2s_layout: Layout | None,
+    i2s_layout: "I2sLayout | None",
     quantise: bool,
     each: bool,
     json_path: Path | None,
@@ -178,8 +178,8 @@ def convert_command(
     target: "Target",
     config_name: str | None,
     settings: tuple[str, ...],
-    i2s_layout: Layout | None,
-    to_i2s_layout: Layout | None,
+    i2s_layout: "I2sLayout | None",
+    to_i2s_layout: "I2sLayout | None",
     round_scales: bool,
     quantise: bool,
     force: bool,

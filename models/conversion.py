@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError, VerificationError
@@ -14,10 +14,12 @@ from tritforge.models.formats import open_checkpoint
 from tritforge.models.reader import CheckpointReader
 from tritforge.models.verification import verify_equal
 
+if TYPE_CHECKING:
+    from tritforge.models.gguf_reader import I2sLayout
+
 Target = Literal["native", "hf-packed", "hf-float", "gguf-tq1_0", "gguf-tq2_0", "gguf-i2_s", "image"]
 #: What a checkpoint can be converted to.
 TARGETS: tuple[Target, ...] = get_args(Target)
-Layout = Literal["x86", "arm"]
 #: Called with what is done now, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 #: Files of the folders that are written here, and that may be replaced as a whole.
@@ -73,7 +75,7 @@ def convert(
     target: Target,
     *,
     accelerator: AcceleratorConfig | None = None,
-    i2s_layout: Layout | None = None,
+    i2s_layout: "I2sLayout | None" = None,
     round_scales: bool = False,
     force: bool = False,
     on_progress: Progress | None = None,
@@ -153,7 +155,7 @@ def convert(
 
 
 def _check_options(
-    target: Target, accelerator: AcceleratorConfig | None, i2s_layout: Layout | None, round_scales: bool
+    target: Target, accelerator: AcceleratorConfig | None, i2s_layout: "I2sLayout | None", round_scales: bool
 ) -> None:
     if target not in TARGETS:
         raise InputError(f"the target is {target!r}; one of {', '.join(TARGETS)} is needed")
@@ -210,7 +212,7 @@ def _write(
     path: Path,
     target: Target,
     accelerator: AcceleratorConfig | None,
-    i2s_layout: Layout | None,
+    i2s_layout: "I2sLayout | None",
     round_scales: bool,
     on_progress: Callable[[int, int], None],
 ) -> None:

@@ -7,6 +7,7 @@ from tritforge.accel.errors import InputError
 from tritforge.models import library
 
 if TYPE_CHECKING:
+    from tritforge.models.gguf_reader import I2sLayout
     from tritforge.models.reader import CheckpointReader
 
 Format = Literal["native", "huggingface", "gguf", "image"]
@@ -82,7 +83,7 @@ def _file(path: Path) -> Format:
 
 
 def open_checkpoint(
-    path: str | Path, *, i2s_layout: Literal["x86", "arm"] | None = None, quantise: bool = False
+    path: str | Path, *, i2s_layout: "I2sLayout | None" = None, quantise: bool = False
 ) -> "CheckpointReader":
     """Open a checkpoint of any format.
 
