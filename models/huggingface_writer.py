@@ -18,6 +18,8 @@ import numpy.typing as npt
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import staged
 from tritforge.models.config import DecoderConfig
+from tritforge.models.hf_config import CONFIG
+from tritforge.models.hf_shards import INDEX, SINGLE
 from tritforge.models.hf_weights import pack_quarters, ternary_from_floats
 from tritforge.models.reader import CheckpointReader, counting
 from tritforge.models.safetensors_file import DTYPES
@@ -71,14 +73,10 @@ def write_hugging_face(
     with staged(folder) as stage:
         stage.mkdir()
         document = configuration(reader.config, form, kind)
-        (stage / "config.json").write_text(json.dumps(document, indent=2) + "\n")
+        (stage / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
         index: dict[str, str] = {}
         for number, shard in enumerate(shards, 1):
-            name = (
-                "model.safetensors"
-                if len(shards) == 1
-                else f"model-{number:05}-of-{len(shards):05}.safetensors"
-            )
+            name = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
             types = {stored: kind for group in shard for stored, kind in group.types.items()}
             index |= dict.fromkeys(types, name)
             with (stage / name).open("wb") as file:
@@ -92,7 +90,7 @@ def write_hugging_face(
         if len(shards) > 1:
             size = sum(group.nbytes for group in groups)
             text = json.dumps({"metadata": {"total_size": size}, "weight_map": index}, indent=2)
-            (stage / "model.safetensors.index.json").write_text(text + "\n")
+            (stage / INDEX).write_text(text + "\n")
 
 
 def configuration(config: DecoderConfig, form: Form, scale_kind: str) -> dict[str, Any]:
