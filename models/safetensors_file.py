@@ -22,8 +22,8 @@ from tritforge.models.strict_json import parse, shown
 
 #: Longest header that is read, in bytes; that of the safetensors library.
 HEADER_LIMIT = 100_000_000
-_METADATA = "__metadata__"
-_LENGTH_BYTES = 8
+#: Key of the free text entries, and bytes of the length before the header.
+METADATA, LENGTH_BYTES = "__metadata__", 8
 # What an array of NumPy can have: axes (in its version 1), and bytes were it not for axes of length 0.
 _AXES, _BYTES = 32, 1 << 62
 
@@ -190,31 +190,31 @@ class SafetensorsFile(RegularFile):
     def _header(self) -> tuple[Mapping[str, TensorPlace], Mapping[str, str]]:
         first = bytearray(min(32, self.size))
         self._fill(memoryview(first), 0)
-        length = int.from_bytes(first[:_LENGTH_BYTES], "little")
+        length = int.from_bytes(first[:LENGTH_BYTES], "little")
         # A file of this format may begin with any bytes; but it then has the room that they announce.
-        fits = len(first) > _LENGTH_BYTES and length <= min(HEADER_LIMIT, self.size - _LENGTH_BYTES)
-        if not fits or first[_LENGTH_BYTES:][:1] != b"{":
+        fits = len(first) > LENGTH_BYTES and length <= min(HEADER_LIMIT, self.size - LENGTH_BYTES)
+        if not fits or first[LENGTH_BYTES:][:1] != b"{":
             for magic, what in _OTHERS.items():
                 if first.startswith(magic):
                     raise InputError(f"{self.path} is {what}")
-        if self.size <= _LENGTH_BYTES:
+        if self.size <= LENGTH_BYTES:
             self._refuse("it is too short for a header")
         if length > HEADER_LIMIT:
             self._refuse(f"it says that its header has {length} bytes; {HEADER_LIMIT} are the limit")
-        if length > self.size - _LENGTH_BYTES:
+        if length > self.size - LENGTH_BYTES:
             self._refuse(f"it says that its header has {length} bytes, and ends before")
         header = bytearray(length)
-        self._fill(memoryview(header), _LENGTH_BYTES)
+        self._fill(memoryview(header), LENGTH_BYTES)
         try:
             document = parse(bytes(header))
         except InputError as error:
             self._refuse(f"of its header: {error}")
         if not isinstance(document, dict) or header[:1] != b"{":
             self._refuse("its header is not a JSON object")
-        metadata = document.pop(_METADATA, {})
+        metadata = document.pop(METADATA, {})
         if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-            self._refuse(f"the header's {_METADATA} is not an object of texts")
-        start = _LENGTH_BYTES + length
+            self._refuse(f"the header's {METADATA} is not an object of texts")
+        start = LENGTH_BYTES + length
         spans = []
         places = {}
         for name, entry in document.items():

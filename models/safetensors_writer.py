@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
-from tritforge.models.safetensors_file import DTYPES, TensorPlace, to_float32
+from tritforge.models.safetensors_file import DTYPES, LENGTH_BYTES, METADATA, TensorPlace, to_float32
 
-_LENGTH_BYTES = 8
 _ORDER = {dtype: -rank for rank, dtype in enumerate(DTYPES)}
 
 
@@ -119,8 +118,8 @@ class SafetensorsWriter:
             self._file.write(header)
 
     def _header(self, metadata: Mapping[str, str]) -> bytes:
-        document = {"__metadata__": dict(metadata)} if metadata else {}
+        document = {METADATA: dict(metadata)} if metadata else {}
         text = json.dumps(document | self._entries, separators=(",", ":"), ensure_ascii=False).encode()
         # Spaces bring the tensors to a multiple of eight bytes.
         text += b" " * (-len(text) % 8)
-        return len(text).to_bytes(_LENGTH_BYTES, "little") + text
+        return len(text).to_bytes(LENGTH_BYTES, "little") + text
