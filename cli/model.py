@@ -1,8 +1,9 @@
 """`tritforge model`: what a checkpoint is made of, and conversion between formats."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
     from tritforge.models.conversion import Target
     from tritforge.models.gguf_reader import I2sLayout
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _TARGETS = ("native", "hf-packed", "hf-float", "gguf-tq1_0", "gguf-tq2_0", "gguf-i2_s", "image")
 
+_settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter of it."
+)
 _quantise_option = click.option(
     "--quantise", is_flag=True, help="Make ternary weights of float ones, by their mean magnitude."
 )
+
+
+def _config_option(purpose: str) -> Callable[[_Command], _Command]:
+    return click.option("--config", "config_name", metavar="NAME", help=purpose)
+
+
+def _layout_option(name: str, purpose: str) -> Callable[[_Command], _Command]:
+    return click.option(name, type=click.Choice(["x86", "arm"]), help=purpose)
 
 
 @click.group("model")
@@ -42,18 +55,9 @@ def command() -> None:
     ),
 )
 @click.argument("path")
-@click.option(
-    "--config",
-    "config_name",
-    metavar="NAME",
-    help="Accelerator to fit: a preset or a TOML file.  [default: an image's own, otherwise default]",
-)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter of it.")
-@click.option(
-    "--i2s-layout",
-    type=click.Choice(["x86", "arm"]),
-    help="Build of bitnet.cpp that wrote a GGUF file's i2_s.",
-)
+@_config_option("Accelerator to fit: a preset or a TOML file.  [default: an image's own, otherwise default]")
+@_settings_option
+@_layout_option("--i2s-layout", "Build of bitnet.cpp that wrote a GGUF file's i2_s.")
 @_quantise_option
 @click.option("--all", "each", is_flag=True, help="List every matrix, not the spread over the layers.")
 @json_option
@@ -153,21 +157,10 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
     metavar="FORMAT",
     help=", ".join(_TARGETS) + ".",
 )
-@click.option(
-    "--config",
-    "config_name",
-    metavar="NAME",
-    help="For an image: a preset or a TOML file.  [default: default]",
-)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter of it.")
-@click.option(
-    "--i2s-layout",
-    type=click.Choice(["x86", "arm"]),
-    help="Build of bitnet.cpp that a GGUF file of i2_s is from, or is to be for.",
-)
-@click.option(
-    "--to-i2s-layout", type=click.Choice(["x86", "arm"]), help="That of OUTPUT, if it is not that of PATH."
-)
+@_config_option("For an image: a preset or a TOML file.  [default: default]")
+@_settings_option
+@_layout_option("--i2s-layout", "Build of bitnet.cpp that a GGUF file of i2_s is from, or is to be for.")
+@_layout_option("--to-i2s-layout", "That of OUTPUT, if it is not that of PATH.")
 @click.option("--round-scales", is_flag=True, help="Let scales be rounded to what GGUF holds.")
 @_quantise_option
 @click.option("--force", is_flag=True, help="Replace what lies at OUTPUT.")
