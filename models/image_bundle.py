@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
-from tritforge.accel.files import staged, write_atomically
+from tritforge.accel.files import staged
 from tritforge.models.checkpoint import matrix_shapes
 from tritforge.models.fit import check_fits
 from tritforge.models.image import HEADER_BYTES, WeightImage, image_bytes
@@ -91,7 +91,7 @@ def write_images(
         manifest = Manifest(
             accelerator=accelerator, decoder=reader.config, matrices=matrices, tensors=tensors
         )
-        write_atomically(stage / MANIFEST, manifest.to_bytes())
+        (stage / MANIFEST).write_bytes(manifest.to_bytes())
 
 
 def _store_matrix(
