@@ -38,6 +38,7 @@ format: $(VENV)/.installed-dev  ## Format the sources.
 bench: $(VENV)/.installed-dev  ## Run the benchmarks of the models and of the host's work; each prints its figures.
 	$(BIN)/python benchmarks/bench_energy.py
 	$(BIN)/python benchmarks/bench_host.py
+	$(BIN)/python benchmarks/bench_import.py
 	$(BIN)/python benchmarks/bench_cosim.py
 
 coverage: $(VENV)/.installed-dev  ## Run the test suite with branch coverage.
