@@ -106,8 +106,7 @@ def open_tokenizer(model: str, choice: str | None = None) -> Tokenizer:
         return CharacterTokenizer()
     if choice is not None:
         return FileTokenizer(Path(choice))
-    path = find(model)
-    beside = (path if path.is_dir() else path.parent) / TOKENIZER
+    beside = find(model).with_name(TOKENIZER)
     if not beside.is_file():
         raise InputError(
             f"{model} has no {TOKENIZER} beside it; give one with --tokenizer FILE, or --tokenizer {ASCII} for a "
