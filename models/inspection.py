@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from tritforge.accel.codes import WORDS
+from tritforge.models.base3 import TRITS_PER_BYTE
+from tritforge.models.gguf_blocks import BLOCK, BLOCK_BYTES
 from tritforge.models.reader import CheckpointReader, counting, summary
 from tritforge.models.ternary import TernaryMatrix
 
 #: Bits that a packing spends on a weight, scales that belong to its blocks included. i2, s5 and s8 are the
-#: accelerator's (`tritforge.accel.codes`); base3 is the project's own file. GGUF's blocks of 256 weights are 54 and
-#: 66 bytes, of which 2 are the block's scale: https://github.com/ggml-org/llama.cpp/pull/8151.
+#: accelerator's (`tritforge.accel.codes`); base3 is the project's own file; GGUF's blocks are those of
+#: `tritforge.models.gguf_blocks`.
 PACKING_BITS: dict[str, Fraction] = {
-    "i2": Fraction(2),
-    "s5": Fraction(5, 3),
-    "s8": Fraction(8, 5),
-    "base3": Fraction(8, 5),
-    "tq1_0": Fraction(54 * 8, 256),
-    "tq2_0": Fraction(66 * 8, 256),
+    **{packing: Fraction(bits, trits) for packing, (trits, bits) in WORDS.items()},
+    "base3": Fraction(8, TRITS_PER_BYTE),
+    **{kind.lower(): Fraction(8 * size, BLOCK) for kind, size in BLOCK_BYTES.items()},
 }
 #: Packings whose bits hold the scales.
 _WITH_SCALES = frozenset({"tq1_0", "tq2_0"})
