@@ -106,7 +106,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
 
     from tritforge.models.fit import misfits
     from tritforge.models.image import image_bytes
-    from tritforge.sim.cycles import product_cycles
+    from tritforge.sim.cycles import total_cycles
 
     problems = misfits(accelerator, shapes)
     result: dict[str, Any] = {
@@ -121,10 +121,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
     counts = Counter(shapes.values())
 
     def cycles(tokens: int) -> int:
-        return sum(
-            count * sum(batch.total for batch in product_cycles(accelerator, m, k, tokens))
-            for (m, k), count in counts.items()
-        )
+        return sum(count * total_cycles(accelerator, m, k, tokens) for (m, k), count in counts.items())
 
     batch = accelerator.tokens_max
     return result | {
