@@ -11,6 +11,7 @@ DATAPATHS = ("tree", "fused")
 TARGETS = ("generic", "ecp5", "xilinx")
 PACKINGS = tuple(WORDS)
 NEGATIONS = ("bias", "carry")
+WEIGHT_STORES = ("stream", "bram")
 #: Longest burst of a column.
 COLUMN_BEATS_MAX = 16
 
@@ -32,8 +33,15 @@ _POWERS = {
     "weight_port_bits": (BIAS_WORD_BITS, 4096),
     "act_port_bits": (8, 4096),
     "result_port_bits": (RESULT_WORD_BITS, 1024),
+    "weight_store_bytes": (1 << 10, 1 << 24),
 }
-_CHOICES = {"datapath": DATAPATHS, "packing": PACKINGS, "negation": NEGATIONS, "target": TARGETS}
+_CHOICES = {
+    "datapath": DATAPATHS,
+    "packing": PACKINGS,
+    "negation": NEGATIONS,
+    "target": TARGETS,
+    "weight_store": WEIGHT_STORES,
+}
 
 
 def _check_value(name: str, kind: Any, value: Any) -> None:
@@ -107,6 +115,11 @@ class AcceleratorConfig:
     column_beats
         Weight beats that lie side by side in a column of the column image, for `sparse`: the length of a burst. 0
         stands for as many as make 64 bytes.
+    weight_store
+        Where a top takes the weights from. ``stream``: a stream or a memory outside. ``bram``: a memory on the chip
+        that the host fills; the core itself takes a stream in either case.
+    weight_store_bytes
+        Size of that memory; a matrix that is larger runs in pieces.
 
     Raises
     ------
@@ -140,6 +153,8 @@ class AcceleratorConfig:
     partial_sums: bool = False
     sparse: bool = False
     column_beats: int = 0
+    weight_store: str = "stream"
+    weight_store_bytes: int = 65536
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -24,6 +24,26 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "decode": AcceleratorConfig(tokens_max=1, weight_port_bits=1024, k_max=8192),
     "wide": AcceleratorConfig(lanes=256, rows=16, weight_port_bits=1024, act_port_bits=128),
     "ecp5": AcceleratorConfig(datapath="fused", target="ecp5", negation="carry"),
+    "ulx3s": AcceleratorConfig(
+        datapath="fused",
+        target="ecp5",
+        negation="carry",
+        k_max=4096,
+        weight_store="bram",
+        weight_store_bytes=1 << 17,
+    ),
+    "icebreaker": AcceleratorConfig(
+        lanes=16,
+        rows=2,
+        tokens_max=1,
+        k_max=2048,
+        m_max=4096,
+        weight_port_bits=32,
+        act_port_bits=32,
+        result_port_bits=32,
+        weight_store="bram",
+        weight_store_bytes=1 << 16,
+    ),
 }
 
 

@@ -14,7 +14,7 @@ from tritforge.accel.presets import PRESETS, load_config
 NAMES = (
     "lanes, rows, tokens_max, k_max, m_max, act_bits, weight_port_bits, act_port_bits, result_port_bits, "
     "datapath, packing, negation, target, chain_length, adders_per_chain, tree_arity, levels_per_register, "
-    "partial_sums, sparse, column_beats"
+    "partial_sums, sparse, column_beats, weight_store, weight_store_bytes"
 )
 
 
@@ -24,7 +24,7 @@ def refused(message: str) -> Any:
 
 
 def test_presets_are_valid_and_default_is_the_default() -> None:
-    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5"]
+    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5", "ulx3s", "icebreaker"]
     assert PRESETS["default"] == AcceleratorConfig() == load_config("default")
     for name, config in PRESETS.items():
         assert load_config(name) is not None
@@ -54,7 +54,7 @@ def test_a_file_gives_parameters_over_a_preset(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    known = "the presets are default, tiny, decode, wide, ecp5"
+    known = "the presets are default, tiny, decode, wide, ecp5, ulx3s, icebreaker"
     with refused(f"no preset and no readable file 'huge'; {known}"):
         load_config("huge")
     with refused(f"no preset and no readable file {str(tmp_path)!r}; {known}"):
@@ -80,5 +80,5 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text("preset = [1]\n")
-    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide, ecp5"):
+    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide, ecp5, ulx3s, icebreaker"):
         load_config(str(path))

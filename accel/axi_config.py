@@ -1,0 +1,73 @@
+"""The bus side of an accelerator behind AXI."""
+
+from dataclasses import dataclass
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError
+
+#: Widths of the data of an AXI4 master, in bits.
+DATA_BITS = (32, 512)
+_RANGES = {
+    "address_bits": (32, 64),
+    "burst_beats": (1, 256),
+    "outstanding": (1, 16),
+    "queue_depth": (2, 16),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxiConfig:
+    """Parameters of the AXI side; the widths of its data are those of the accelerator's ports.
+
+    Attributes
+    ----------
+    address_bits
+        Width of a byte address in memory.
+    burst_beats
+        Longest burst, a power of two: AXI4 allows 256 beats.
+    outstanding
+        Reads that may be under way at a time; as many bursts fit into the read buffer.
+    queue_depth
+        Jobs that wait for the core.
+    write_master
+        Whether results are written to memory, in place of a stream.
+
+    Raises
+    ------
+    InputError
+        A parameter out of its bounds.
+    """
+
+    address_bits: int = 32
+    burst_beats: int = 64
+    outstanding: int = 4
+    queue_depth: int = 4
+    write_master: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{name} is {value!r}; a whole number in {low} to {high} is needed")
+        if self.burst_beats & (self.burst_beats - 1):
+            raise InputError(f"burst_beats is {self.burst_beats}; a power of two up to 256 is needed")
+        if not isinstance(self.write_master, bool):
+            raise InputError(f"write_master is {self.write_master!r}; true or false is needed")
+
+    def check(self, config: AcceleratorConfig) -> None:
+        """Refuse an accelerator that cannot stand behind AXI masters.
+
+        Raises
+        ------
+        InputError
+            A sparse configuration, or a port that is no AXI data width of a master.
+        """
+        if config.sparse:
+            raise InputError("sparse is true; the AXI top runs dense jobs: use the stream core for columns")
+        ports = ["weight_port_bits", *(["result_port_bits"] if self.write_master else [])]
+        for name in ports:
+            value = getattr(config, name)
+            if not DATA_BITS[0] <= value <= DATA_BITS[1]:
+                raise InputError(
+                    f"{name} is {value}; the AXI masters take {DATA_BITS[0]} to {DATA_BITS[1]} bits"
+                )
