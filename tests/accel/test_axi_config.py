@@ -17,26 +17,26 @@ from tritforge.accel.presets import PRESETS
         ("write_master", 1, "true or false is needed"),
     ],
 )
-def test_a_parameter_out_of_bounds_is_refused(name, value, need):
+def test_a_parameter_out_of_bounds_is_refused(name: str, value: object, need: str) -> None:
     with pytest.raises(InputError) as refused:
-        AxiConfig(**{name: value})
+        AxiConfig(**{name: value})  # type: ignore[arg-type]
     assert str(refused.value) == f"{name} is {value!r}; {need}"
 
 
-def test_a_port_that_is_no_axi_width_is_refused():
+def test_a_port_that_is_no_axi_width_is_refused() -> None:
     with pytest.raises(InputError) as refused:
         AxiConfig().check(PRESETS["wide"])
     assert str(refused.value) == "weight_port_bits is 1024; the AXI masters take 32 to 512 bits"
 
 
-def test_a_sparse_accelerator_is_refused():
+def test_a_sparse_accelerator_is_refused() -> None:
     config = type(PRESETS["tiny"]).from_dict({"sparse": True}, base=PRESETS["tiny"])
     with pytest.raises(InputError) as refused:
         AxiConfig().check(config)
     assert "use the stream core for columns" in str(refused.value)
 
 
-def test_result_words_narrower_than_a_masters_data_are_no_matter_without_it():
+def test_result_words_narrower_than_a_masters_data_are_no_matter_without_it() -> None:
     config = type(PRESETS["tiny"]).from_dict({"result_port_bits": 1024}, base=PRESETS["tiny"])
     AxiConfig().check(config)
     with pytest.raises(InputError):
