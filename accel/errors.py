@@ -15,3 +15,7 @@ class SimulationError(RuntimeError):
 
 class VerificationError(RuntimeError):
     """A result that is not what it must be; the message names the first difference. Exit status 1."""
+
+
+class BoardError(RuntimeError):
+    """A board that does not answer, or reports an error; the message says what was tried. Exit status 1."""

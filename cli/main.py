@@ -14,7 +14,13 @@ from io import TextIOWrapper
 
 import click
 
-from tritforge.accel.errors import InputError, MissingToolError, SimulationError, VerificationError
+from tritforge.accel.errors import (
+    BoardError,
+    InputError,
+    MissingToolError,
+    SimulationError,
+    VerificationError,
+)
 
 #: Sub-commands and their line in ``tritforge --help``, in the order of a user's day.
 COMMANDS = {
@@ -92,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MissingToolError as error:
         click.echo(f"tritforge: {error}", err=True)
         status = 3
-    except (SimulationError, VerificationError) as error:
+    except (BoardError, SimulationError, VerificationError) as error:
         click.echo(f"tritforge: {error}", err=True)
         status = 1
     except (click.Abort, KeyboardInterrupt):
