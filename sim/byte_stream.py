@@ -1,6 +1,7 @@
 """Streams of bytes to a board: what the link's protocol is spoken over, whatever carries it."""
 
 from abc import ABC, abstractmethod
+from os import strerror
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -109,7 +110,8 @@ class SerialStream(ByteStream):
         try:
             self._port: SerialBase = serial.serial_for_url(port, baudrate=baud, timeout=latency_seconds)
         except (serial.SerialException, ValueError) as error:
-            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+            number = getattr(error, "errno", None)
+            reason = str(error) if number is None else strerror(number)
             raise InputError(
                 f"cannot open port {port}: {reason}; python -m serial.tools.list_ports lists the ports there are"
             ) from error

@@ -31,6 +31,8 @@ ANSWER_HEAD = struct.Struct("<BBH")
 #: Words of the answer to a greeting: version, largest payload in words, silence that ends a frame in characters, 0.
 HELLO_WORDS = 4
 
+#: Silence, in character times, that ends a broken frame, where the board has not said its own yet.
+SILENCE_CHARACTERS = 1024
 #: How often a request is sent before the host gives up.
 ATTEMPTS = 6
 #: Bytes that belong to no answer and are thrown away while one is waited for; more of them are another conversation.
@@ -52,6 +54,7 @@ class Status(enum.IntEnum):
     BAD_CHECKSUM = 1
     UNKNOWN_OP = 2
     OUT_OF_BOUNDS = 3
+    NO_REGISTER = 4
 
 
 class WordBus(Protocol):
@@ -210,10 +213,11 @@ class Link:
         self._attempts = attempts
         self._tag = Random().randrange(256) if first_tag is None else first_tag  # noqa: S311  (no secret)
         self._scanner = AnswerScanner()
+        self._silence = SILENCE_CHARACTERS
         # What an earlier program asked for may still be on its way; and a frame that it left broken ends by silence.
         self._drain()
         greeting = self._ask(Op.HELLO, 0, HELLO_WORDS, 0)
-        version, self._largest, _, _ = struct.unpack(f"<{HELLO_WORDS}I", greeting)
+        version, self._largest, self._silence, _ = struct.unpack(f"<{HELLO_WORDS}I", greeting)
         if version != PROTOCOL_VERSION:
             raise BoardError(
                 f"the board on {stream.name} speaks version {version} of the link's protocol, and this program "
@@ -265,8 +269,7 @@ class Link:
         for attempt in range(self._attempts):
             if attempt:
                 self.counts.retries += 1
-                # Longer each time: what garbled this one may last. The silence ends a frame that was left broken.
-                self._wait(self._stream.latency_seconds * (1 << attempt - 1))
+                self._wait(attempt)
             self._stream.write(frame)
             self.counts.bytes_sent += len(frame)
             answer = self._await(self._tag, len(frame), answered)
@@ -318,14 +321,22 @@ class Link:
         self.counts.bytes_received += len(data)
         return len(data)
 
-    def _wait(self, seconds: float) -> None:
-        """Let time pass; what comes meanwhile is kept, since it may be the answer."""
-        self._receive(LARGEST_GARBAGE, seconds)
+    def _wait(self, attempt: int) -> None:
+        """Let time pass, longer each time: what garbled the last attempt may last, and silence ends a broken frame.
+
+        What comes meanwhile is kept, since it may be the answer.
+        """
+        self._receive(LARGEST_GARBAGE, max(self._pause, self._stream.latency_seconds * (1 << attempt - 1)))
+
+    @property
+    def _pause(self) -> float:
+        """Silence, in seconds, after which the board has thrown away a frame that is not whole."""
+        return 1.1 * self._silence * self._stream.character_seconds
 
     def _drain(self) -> None:
         """Throw away what comes until the line is silent."""
         for _ in range(self._attempts):
-            data = self._stream.read(LARGEST_GARBAGE, self._stream.latency_seconds)
+            data = self._stream.read(LARGEST_GARBAGE, max(self._pause, self._stream.latency_seconds))
             self.counts.bytes_received += len(data)
             if not data:
                 return
@@ -341,6 +352,7 @@ def _reason(answer: Answer) -> str:
     reasons = {
         Status.UNKNOWN_OP: "it does not know the operation",
         Status.OUT_OF_BOUNDS: "address or length is out of its bounds",
+        Status.NO_REGISTER: "a word of these is no register of it",
     }
     known = {int(status): reason for status, reason in reasons.items()}
     return known.get(answer.status, f"status {answer.status}")
