@@ -17,8 +17,8 @@ def walk(
 ) -> tuple[list[list[int]], Sink]:
     """Return the steps of each job, and the sink that took them."""
     dut = BeatWalk(config)
-    tiles = sum(config.row_tiles(m) * config.k_tiles(k) for m, k in shapes)
-    sink = Sink(dut.o, tiles, pause)
+    steps = sum(config.k_tiles(k) + config.row_tiles(m) - 1 for m, k in shapes)
+    sink = Sink(dut.o, steps, pause)
     source = Source(dut.jobs, [{"m": m, "k": k} for m, k in shapes], pause)
     simulate(dut, [source], [sink], seed=seed)
     jobs: list[list[int]] = [[]]
@@ -56,7 +56,7 @@ def test_steps_come_one_a_cycle_and_jobs_without_a_gap() -> None:
     assert np.diff(sink.taken).tolist() == [1] * (len(sink.taken) - 1)
 
 
-def test_biases_count_with_the_first_tile_of_their_row_tile() -> None:
+def test_the_first_row_tile_comes_tile_by_tile_and_the_others_whole() -> None:
     config = PRESETS["tiny"]
     assert (config.bias_beats, config.tile_beats) == (2, 2)
-    assert walk(config, [(5, 17)])[0] == [[4, 2, 2, 4, 2, 2]]
+    assert walk(config, [(9, 17)])[0] == [[4, 2, 2, 8, 8]]
