@@ -1,4 +1,4 @@
-"""The control side of a top: what its registers and its queue of jobs look like. Imports neither Amaranth nor NumPy."""
+"""The control side of a top: its registers and its queue of jobs. Imports neither Amaranth nor NumPy."""
 
 from dataclasses import dataclass
 

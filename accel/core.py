@@ -19,6 +19,13 @@ from tritforge.accel.weights import WeightLoader
 class Core(wiring.Component):
     """Matrix products of INT8 activations with ternary weights: ``Y[T, M] = X[T, K] @ W[M, K].T``, exact.
 
+    Parameters
+    ----------
+    config
+        What to build.
+    observed
+        Whether to say which job a weight beat and an illegal code belong to; for dense jobs.
+
     Members
     -------
     jobs : In, stream of jobs
@@ -30,10 +37,15 @@ class Core(wiring.Component):
     results : Out, stream of `beat_layout`: M x T words in the order (row tile, token, row)
     busy : Out, a job was taken whose results are not all gone
     error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
+    begun : Out, with `observed`, high for the cycle in which the weight loader takes a job: the weight beats from the
+        next cycle on are that job's
+    illegal : Out, with `observed`, high for one cycle after a weight beat with an illegal code was taken
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
         self.config = config
+        self.observed = observed
+        events = {"begun": Out(1), "illegal": Out(1)} if observed else {}
         partials = {"partials": In(stream.Signature(config.result_port_bits))} if config.partial_sums else {}
         columns = {
             "column_requests": Out(stream.Signature(request_layout())),
@@ -50,6 +62,7 @@ class Core(wiring.Component):
             }
             | partials
             | (columns if config.sparse else {})
+            | events
         )
 
     def make_buffer(self) -> ActivationBuffer:
@@ -117,6 +130,8 @@ class Core(wiring.Component):
             wiring.connect(m, port.o0, buffer.jobs)
             wiring.connect(m, port.o1, loader.jobs)
             wiring.connect(m, buffer.loaded, sequencer.loaded)
+        if self.observed:
+            m.d.comb += [self.begun.eq(loader.jobs.valid & loader.jobs.ready), self.illegal.eq(illegal)]
 
         # A job is in the queue or waits for it until its last words leave; two more may be on their way out.
         jobs_inside = Signal(range(READER_PLACES[-1] + 4))

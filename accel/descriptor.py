@@ -40,6 +40,11 @@ def fetch_layout(config: AcceleratorConfig, address_bits: int) -> StructLayout:
     )
 
 
+def load_layout(config: AcceleratorConfig) -> StructLayout:
+    """Layout of the activations that a job takes: those of a matrix ``X[T, K]``."""
+    return StructLayout({"k": config.k_max.bit_length(), "tokens": config.tokens_max.bit_length()})
+
+
 def store_layout(config: AcceleratorConfig, address_bits: int) -> StructLayout:
     """Layout of the place of a job's results: word ``Y[t, m]`` lies at byte ``address + stride * t + 4 * m``."""
     return StructLayout(
