@@ -42,7 +42,8 @@ MAPPED_SCRIPTS = {
     "ecp5": f"{_ECP5_MAPPED} -run :map_luts\n"
     "rename -wire t:TRELLIS_FF\n"
     "rename -hide w:*\n"
-    f"{_ECP5_MAPPED} -run map_luts:check",
+    f"{_ECP5_MAPPED} -run map_luts:check\n"
+    "blackbox =A:whitebox",
     "ice40": "synth_ice40 -top top -spram",
 }
 
