@@ -8,6 +8,7 @@ from amaranth.lib.data import Field as LayoutField
 from amaranth.lib.data import FlexibleLayout
 from amaranth.lib.wiring import In, Out
 
+from tritforge.accel.errors import InputError
 from tritforge.accel.register_bus import RegisterBus
 from tritforge.accel.registers import WORD_BITS, WORD_BYTES, Access, Register, RegisterMap
 
@@ -35,6 +36,11 @@ class RegisterFile(wiring.Component):
     registers
         The map. Arrays are read-only; each starts a group of 16 words and has as many or fewer.
 
+    Raises
+    ------
+    InputError
+        An array that crosses groups.
+
     Members
     -------
     bus : In, `RegisterBus`
@@ -56,6 +62,11 @@ class RegisterFile(wiring.Component):
             name, layout = register.name.lower(), word_layout(register)
             members[name] = In(layout) if register.access is Access.READ_ONLY else Out(layout)
             if register.count > 1:
+                if register.offset % (WORD_BYTES * _GROUP_WORDS) or register.count > _GROUP_WORDS:
+                    raise InputError(
+                        f"array {register.name} of {register.count} words is at {register.offset:#x}; "
+                        f"it must start a group of {_GROUP_WORDS} words and fit into it"
+                    )
                 members[index_name(register)] = Out(range(register.count))
             if register.access is Access.CLEAR:
                 members[f"{name}_set"] = In(layout)
@@ -93,8 +104,6 @@ class RegisterFile(wiring.Component):
             m.d.sync += answer.eq(Mux(here, chosen, 0))
             answers.append(answer)
         for word, register in arrays:
-            assert word % _GROUP_WORDS == 0, f"{register.name} starts no group of {_GROUP_WORDS} words"
-            assert register.count <= _GROUP_WORDS, f"{register.name} has more than {_GROUP_WORDS} words"
             here = Signal(name=f"{register.name.lower()}_here")
             m.d.sync += here.eq(bus.read & (bus.address[4:] == word // _GROUP_WORDS))
             m.d.comb += getattr(self, index_name(register)).eq(bus.address)
@@ -104,9 +113,8 @@ class RegisterFile(wiring.Component):
         m.d.comb += bus.r_data.eq(answers[0])
 
         known = Signal()
-        with m.Switch(bus.address):
-            with m.Case(*(offset // WORD_BYTES for offset in self.registers.words)):
-                m.d.comb += known.eq(1)
+        with m.Switch(bus.address), m.Case(*(offset // WORD_BYTES for offset in self.registers.words)):
+            m.d.comb += known.eq(1)
         m.d.sync += bus.known.eq(known & (bus.read | bus.write))
         return m
 
