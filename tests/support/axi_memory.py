@@ -113,3 +113,90 @@ class ReadMemory:
                     waiting.append((cycle + self.latency, burst.address + index * beat_bytes, last))
             self.most = max(self.most, under_way)
             assert under_way <= self.outstanding, f"{under_way} reads are under way"
+
+
+@dataclass
+class WriteMemory:
+    """Takes writes and answers them in order.
+
+    Attributes
+    ----------
+    bus
+        Of the master: `AxiWrite`.
+    longest, outstanding, pause, latency, response
+        As of `ReadMemory`; a burst is answered for its first address.
+    lazy
+        Whether an address is taken only after its data.
+    written
+        Bytes that were written, by address, and how often each was.
+    """
+
+    bus: Any
+    longest: int = 256
+    outstanding: int = 16
+    pause: float = 0.0
+    latency: int = 0
+    lazy: bool = False
+    response: Callable[[int], int] = lambda _: 0
+    seed: int = 0
+    bursts: list[BurstOf] = field(default_factory=list)
+    written: dict[int, int] = field(default_factory=dict)
+    times: dict[int, int] = field(default_factory=dict)
+    answered: int = 0
+    most: int = 0
+    beats: list[int] = field(default_factory=list)
+
+    def store(self, address: int, payload: Any) -> None:
+        """Write the bytes of a beat."""
+        data, strobes = int(payload.data), int(payload.strb)
+        for index in range(strobes.bit_length()):
+            if strobes >> index & 1:
+                place = address + index
+                self.written[place] = data >> 8 * index & 0xFF
+                self.times[place] = self.times.get(place, 0) + 1
+
+    async def run(self, ctx: Any) -> None:
+        choose = random.Random(f"memory {self.seed}")  # noqa: S311
+        aw, w, b = self.bus.aw, self.bus.w, self.bus.b
+        beat_bytes = len(w.payload.data) // 8
+        stays = {"AW": Stays("AW"), "W": Stays("W")}
+        # Whole bursts of data without an address, addresses without data, and answers that are due.
+        data, addresses, due = deque[list[Any]](), deque[BurstOf](), deque[tuple[int, int]]()
+        burst: list[Any] = []
+        under_way, cycle, offered = 0, 0, False
+        while True:
+            held_back = self.lazy and not data
+            ctx.set(aw.ready, not held_back and choose.random() >= self.pause)
+            ctx.set(w.ready, choose.random() >= self.pause)
+            if not offered and due and due[0][0] <= cycle and choose.random() >= self.pause:
+                ctx.set(b.payload, {"id": 0, "resp": self.response(due[0][1])})
+                offered = True
+            ctx.set(b.valid, offered)
+            *_, aw_valid, aw_ready, address, w_valid, w_ready, beat, b_ready = await ctx.tick().sample(
+                aw.valid, aw.ready, aw.payload, w.valid, w.ready, w.payload, b.ready
+            )
+            cycle += 1
+            if offered and b_ready:
+                due.popleft()
+                under_way -= 1
+                self.answered += 1
+                offered = False
+            assert b_ready, "BREADY waits"
+            if stays["AW"].see(aw_valid, aw_ready, address):
+                self.bursts.append(check_address(address, beat_bytes, self.longest))
+                addresses.append(self.bursts[-1])
+                under_way += 1
+            if stays["W"].see(w_valid, w_ready, beat):
+                self.beats.append(cycle)
+                burst.append(beat)
+                if beat.last:
+                    data.append(burst)
+                    burst = []
+            while data and addresses:
+                place, beats = addresses.popleft(), data.popleft()
+                assert len(beats) == place.beats, f"{place.beats} beats were announced and {len(beats)} came"
+                for index, payload in enumerate(beats):
+                    self.store(place.address + index * beat_bytes, payload)
+                due.append((cycle + self.latency, place.address))
+            self.most = max(self.most, under_way)
+            assert under_way <= self.outstanding, f"{under_way} writes are under way"
