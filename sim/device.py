@@ -224,6 +224,7 @@ class Device:
         while not _is_behind(number, self._latest.completed):
             spent = (self._latest - first).cycles
             if spent > limit or idle > _IDLE_POLLS:
+                self.check_same()
                 raise BoardError(
                     f"job {number} of {self.name} did not end within {spent:,} cycles; it is aborted when the next "
                     "one runs"
@@ -233,6 +234,7 @@ class Device:
         status = self.fields("JOB_STATUS", number % self._register("JOB_STATUS").count)
         causes = [text for name, text in JOB_CAUSES.values() if status[name]]
         if causes or not status["done"]:
+            self.check_same()
             self.write("ERRORS", self.registers["ERRORS"].mask)
             raise BoardError(f"job {number} of {self.name} failed: {'; '.join(causes) or 'it is not done'}")
         return self._latest

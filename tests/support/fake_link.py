@@ -172,9 +172,13 @@ class FaultyLine(ByteStream):
         self.passed = [0, 0]
         self._faults: dict[tuple[bool, int], list[str]] = {}
         for fault in faults:
-            self._faults.setdefault((fault.up, fault.at), []).append(fault.kind)
+            self.break_later(fault)
         self._arriving: deque[tuple[float, int]] = deque()
         self._down_free = self._up_free = self._heard = 0.0
+
+    def break_later(self, fault: Fault) -> None:
+        """Plan one more fault."""
+        self._faults.setdefault((fault.up, fault.at), []).append(fault.kind)
 
     def write(self, data: bytes) -> None:
         for byte in data:
