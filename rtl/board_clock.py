@@ -8,7 +8,7 @@ sysCLOCK PLL/DLL Design and Usage Guide" (FPGA-TN-02200); "iCE40 UltraPlus Famil
 "iCE40 sysCLOCK PLL Design and User Guide" (FPGA-TN-02052).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
@@ -256,18 +256,30 @@ def solve(family: str, input_mhz: Fraction, output_mhz: Fraction) -> Pll:
         if value not in allowed:
             raise InputError(f"the {what} is {megahertz(value)}; the PLL of {family} takes {allowed}")
     plain: list[Pll] = list(kind.settings(input_mhz))
-    exact = [pll for pll in plain if pll.output_mhz == output_mhz]
-    every: Callable[[], Iterator[Pll]] = lambda: (other for pll in plain for other in pll.variants())  # noqa: E731
-    exact = exact or [pll for pll in every() if pll.output_mhz == output_mhz]
+    exact = [pll for pll in plain if pll.output_mhz == output_mhz] or [
+        pll for pll in _variants(plain) if pll.output_mhz == output_mhz
+    ]
     if exact:
         return min(exact, key=lambda pll: pll.rank())
-    reachable = {pll.output_mhz for pll in (*plain, *every())}
-    below = [value for value in reachable if value < output_mhz]
-    above = [value for value in reachable if value > output_mhz]
-    nearest = " and ".join(
-        megahertz(value) for value in (max(below, default=None), min(above, default=None)) if value
-    )
+    reachable = {pll.output_mhz for pll in (*plain, *_variants(plain))}
+    below = max((value for value in reachable if value < output_mhz), default=None)
+    above = min((value for value in reachable if value > output_mhz), default=None)
+    nearest = " and ".join(megahertz(value) for value in (below, above) if value)
     raise InputError(
         f"no PLL setting of {family} makes {megahertz(output_mhz)} of {megahertz(input_mhz)} exactly; "
         f"the nearest are {nearest}"
     )
+
+
+def nearest_below(family: str, input_mhz: Fraction, limit_mhz: float) -> Fraction | None:
+    """Return the highest clock that the PLL makes and that is not above a limit, or None."""
+    plain: list[Pll] = list(PLLS[family].settings(input_mhz))
+    return max(
+        (pll.output_mhz for pll in (*plain, *_variants(plain)) if pll.output_mhz <= limit_mhz), default=None
+    )
+
+
+def _variants(settings: Sequence[Pll]) -> Iterator[Pll]:
+    """Yield the settings that give other clocks from the same oscillators."""
+    for setting in settings:
+        yield from setting.variants()

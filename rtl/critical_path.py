@@ -1,7 +1,7 @@
 """The slowest path of a routed design, from nextpnr's report, told in words.
 
-A step of a path is a delay within a cell (``clk-to-q``, ``logic``, ``setup``) or on wires (``routing``). What a cell is
-follows from its ports; which block it belongs to follows from the names of registers and memories.
+A step of a path is a delay within a cell (``clk-to-q``, ``logic``, ``setup``) or on wires (``routing``). What a cell
+is follows from its ports; which block it belongs to follows from the names of registers and memories.
 """
 
 import re
@@ -32,7 +32,9 @@ BLOCKS = {
 #: What Yosys and the routers add to a register's name.
 _ADDED = re.compile(r"(\\TRELLIS_|_TRELLIS_|_SB_|_LUT4_|_CCU2C_|_LC$|\$).*$")
 _MEMORY = re.compile(r"(\.\d+)+(_[A-Z].*)?$")
-_MEMORY_PORT = re.compile(r"(DO[AB]\d|AD[AB]\d|DI[AB]\d|CE[AB]|OCE[AB]|WE[AB]|RST[AB]|[RW]ADDR|[RW]DATA|[RW]CLKE|RE|WE)")
+_MEMORY_PORT = re.compile(
+    r"(DO[AB]\d|AD[AB]\d|DI[AB]\d|CE[AB]|OCE[AB]|WE[AB]|RST[AB]|[RW]ADDR|[RW]DATA|[RW]CLKE|RE|WE)"
+)
 _SINGLE_PORT = re.compile(r"(ADDRESS|DATAIN|DATAOUT|MASKWREN|WREN|CHIPSELECT)")
 _LUT_MEMORY = re.compile(r"\$(RAMW|DPRAM)")
 #: Ports of a register that are not its data.

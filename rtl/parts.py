@@ -27,7 +27,9 @@ class Family:
     resources
         What the router's report counts, by the name that a reader knows.
     carry
-        Kind of a carry cell in the netlist, and the logic cells of the part for one.
+        Kind of a carry cell in the netlist, and the LUTs of the part for one.
+    lut_note
+        What counts as a LUT.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Family:
     pack_options: tuple[str, ...]
     resources: Mapping[str, str]
     carry: tuple[str, int]
+    lut_note: str
 
 
 ECP5 = Family(
@@ -61,6 +64,7 @@ ECP5 = Family(
         "pins": "TRELLIS_IO",
     },
     carry=("CCU2C", 2),
+    lut_note="Two LUTs of each carry cell and four of each LUT RAM are among the LUTs.",
 )
 ICE40 = Family(
     name="ice40",
@@ -80,6 +84,7 @@ ICE40 = Family(
         "pins": "SB_IO",
     },
     carry=("SB_CARRY", 1),
+    lut_note="A logic cell counts as a LUT, one of which only carry or flip-flop is in use included.",
 )
 
 

