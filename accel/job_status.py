@@ -22,6 +22,8 @@ from tritforge.accel.registers import WORD_BITS
 #: Causes that come with weight beats, in the order of `WeightCauses.causes`.
 BEAT_CAUSES = (ILLEGAL_TRIT, WEIGHT_SLVERR, WEIGHT_DECERR)
 _CAUSE_BITS = max(JOB_CAUSES) + 1
+#: Cycles from a weight beat to the loader's flag of an illegal word in it.
+ILLEGAL_LATENCY = 1
 
 
 class WeightCauses(wiring.Component):
@@ -39,10 +41,10 @@ class WeightCauses(wiring.Component):
     -------
     begun : In, the beats from the next cycle on are the next job's
     taken, error : In, a beat is taken, with this `Response`
-    illegal : In, the beat of the cycle before had an illegal word
+    illegal : In, the beat of `ILLEGAL_LATENCY` cycles before had an illegal word
     restart, next : In, the next job to begin is number `next`
     number : In, the job asked about
-    causes : Out, its causes so far, by `BEAT_CAUSES`; those of a beat show two cycles after it
+    causes : Out, its causes so far, by `BEAT_CAUSES`; those of a beat show a cycle after its flag
     clear : In, forget them
     """
 
@@ -66,15 +68,21 @@ class WeightCauses(wiring.Component):
         m = Module()
         slots = [Signal(len(BEAT_CAUSES), name=f"slot{index}") for index in range(self.control.in_flight)]
         bits = (len(slots) - 1).bit_length()
-        begun, of_beat = Signal(NUMBER_BITS, init=NUMBERS - 1), Signal(NUMBER_BITS)
+        begun = Signal(NUMBER_BITS, init=NUMBERS - 1)
+        m.d.sync += begun.eq(Mux(self.restart, self.next - 1, begun + self.begun))
+        # The beat's own flags wait for that of its words, with its job's number.
         slave_error, decode_error = Signal(), Signal()
-        m.d.sync += [
-            begun.eq(Mux(self.restart, self.next - 1, begun + self.begun)),
-            of_beat.eq(begun),
+        m.d.comb += [
             slave_error.eq(self.taken & (self.error == Response.SLVERR)),
             decode_error.eq(self.taken & (self.error == Response.DECERR)),
         ]
-        found = Cat(self.illegal, slave_error, decode_error)
+        beat = Cat(slave_error, decode_error, begun)
+        for stage in range(ILLEGAL_LATENCY):
+            delayed = Signal(len(beat), name=f"beat{stage}")
+            m.d.sync += delayed.eq(Mux(self.restart, 0, beat))
+            beat = delayed
+        of_beat = beat[2:]
+        found = Cat(self.illegal, beat[:2])
         for index, slot in enumerate(slots):
             with m.If(self.restart | (self.clear & (self.number[:bits] == index))):
                 m.d.sync += slot.eq(0)

@@ -124,7 +124,7 @@ class Surroundings:
         while True:
             pause = self.pause if self.weight_pause is None else self.weight_pause
             offer = bool(waiting) and choose.random() >= pause
-            offer = offer or ctx.get(dut.weights.valid) and bool(waiting)
+            offer = offer or (ctx.get(dut.weights.valid) and bool(waiting))
             ctx.set(dut.weights.valid, offer)
             if offer:
                 ctx.set(dut.weights.payload, dict(zip(("data", "error"), waiting[0], strict=True)))
@@ -183,7 +183,8 @@ class Surroundings:
             )
             cycle += 1
             if held is not None:
-                assert valid and beat == held, "a result beat went or changed before it was taken"
+                assert valid, "a result beat went before it was taken"
+                assert beat == held, "a result beat changed before it was taken"
             held = beat if valid and not ready else None
             if store_valid and store_ready and not quiesce:
                 self.stored.append(
@@ -225,12 +226,13 @@ def run_host(
     *,
     seed: int = 0,
     limit: int = 60_000,
+    processes: Iterable[Callable[..., Any]] = (),
 ) -> None:
     """Run a host's program to its end; the watchdog counts cycles."""
     print(f"simulation seed {seed}")
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
-    for index, process in enumerate(around.processes(dut, random.Random(seed))):  # noqa: S311, B007
+    for process in (*around.processes(dut, random.Random(seed)), *processes):  # noqa: S311
         simulator.add_testbench(process, background=True)
     ended = False
 
