@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.control_config import ControlConfig
 from tritforge.accel.errors import InputError
 
 #: Widths of the data of an AXI4 master, in bits.
@@ -53,6 +54,15 @@ class AxiConfig:
             raise InputError(f"burst_beats is {self.burst_beats}; a power of two up to 256 is needed")
         if not isinstance(self.write_master, bool):
             raise InputError(f"write_master is {self.write_master!r}; true or false is needed")
+
+    @property
+    def control(self) -> ControlConfig:
+        """Parameters of the registers and the job queue behind AXI."""
+        return ControlConfig(
+            address_bits=self.address_bits,
+            queue_depth=self.queue_depth,
+            results="memory" if self.write_master else "stream",
+        )
 
     def check(self, config: AcceleratorConfig) -> None:
         """Refuse an accelerator that cannot stand behind AXI masters.
