@@ -67,14 +67,18 @@ def assert_packets(dut: ControlledCore, around: Surroundings, jobs: list[Product
         np.testing.assert_array_equal(results_of(dut, words, product), product.expected)
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.3])
 @pytest.mark.parametrize(
-    "control",
-    [MEMORY, ControlConfig(), ControlConfig(queue_depth=1, in_flight=2), ControlConfig(queue_depth=16)],
+    ("control", "pause"),
+    [
+        (MEMORY, 0.3),
+        (ControlConfig(), 0.0),
+        (ControlConfig(queue_depth=1, in_flight=2), 0.0),
+        (ControlConfig(queue_depth=16), 0.3),
+    ],
     ids=["memory", "stream", "shallow", "deep"],
 )
 def test_jobs_follow_each_other_with_right_words_and_counts(control: ControlConfig, pause: float) -> None:
-    dut, jobs, around = make(control), products(20, seed=3), Surroundings(pause=pause)
+    dut, jobs, around = make(control), products(18, seed=3, m=9, k=20), Surroundings(pause=pause)
     place(dut, around, jobs)
 
     async def host(host: BusHost) -> None:
@@ -84,7 +88,7 @@ def test_jobs_follow_each_other_with_right_words_and_counts(control: ControlConf
         assert await host.read("COMPLETED") == len(jobs)
         assert await host.read("FAILED") == 0
         assert await host.read("ERRORS") == 0
-        # 20 jobs have gone through 16 words, so each is of a completed job.
+        # 18 jobs have gone through 16 words, so each is of a completed job.
         for index in range(16):
             assert await host.fields("JOB_STATUS", index) == dict.fromkeys(
                 dut.map["JOB_STATUS"].decode(0), 0
@@ -125,50 +129,52 @@ def test_addresses_of_64_bits_reach_the_fetch() -> None:
     assert_packets(dut, around, jobs)
 
 
-@pytest.mark.parametrize(
-    ("values", "causes"),
-    [
-        ({"JOB_M": 0}, ["illegal_job"]),
-        ({"JOB_M": TINY.m_max + 1}, ["illegal_job"]),
-        ({"JOB_M": 1 << 31 | 3}, ["illegal_job"]),
-        ({"JOB_K": 0}, ["illegal_job"]),
-        ({"JOB_K": TINY.k_max + 1}, ["illegal_job"]),
-        ({"JOB_K": 0x1000}, ["illegal_job"]),
-        ({"JOB_TOKENS": 0}, ["illegal_job"]),
-        ({"JOB_TOKENS": TINY.tokens_max + 1}, ["illegal_job"]),
-        ({"JOB_TOKENS": 0x10001}, ["illegal_job"]),
-        ({"JOB_FLAGS": 1}, ["illegal_job"]),
-        ({"JOB_FLAGS": 0x80}, ["illegal_job"]),
-        ({"WEIGHTS_LO": 2}, ["misaligned"]),
-        ({"RESULTS_LO": 4}, ["misaligned"]),
-        ({"RESULT_STRIDE": 4}, ["misaligned"]),
-        ({"WEIGHTS_HI": 1}, ["address_range"]),
-        ({"RESULTS_HI": 1 << 31}, ["address_range"]),
-        (
-            {"JOB_K": 0, "WEIGHTS_LO": 1, "RESULTS_HI": 2},
-            ["illegal_job", "misaligned", "address_range"],
-        ),
-    ],
-    ids=str,
-)
-def test_a_refused_start_says_why_and_leaves_no_trace(values: dict[str, int], causes: list[str]) -> None:
-    dut, jobs, around = make(), products(1, seed=7), Surroundings()
+#: Registers that make a job wrong, and what ERRORS then says.
+REFUSALS: list[tuple[dict[str, int], list[str]]] = [
+    ({"JOB_M": 0}, ["illegal_job"]),
+    ({"JOB_M": TINY.m_max + 1}, ["illegal_job"]),
+    ({"JOB_M": 1 << 31 | 3}, ["illegal_job"]),
+    ({"JOB_K": 0}, ["illegal_job"]),
+    ({"JOB_K": TINY.k_max + 1}, ["illegal_job"]),
+    ({"JOB_K": 0x1000}, ["illegal_job"]),
+    ({"JOB_TOKENS": 0}, ["illegal_job"]),
+    ({"JOB_TOKENS": TINY.tokens_max + 1}, ["illegal_job"]),
+    ({"JOB_TOKENS": 0x10001}, ["illegal_job"]),
+    ({"JOB_FLAGS": 1}, ["illegal_job"]),
+    ({"JOB_FLAGS": 0x80}, ["illegal_job"]),
+    ({"WEIGHTS_LO": 2}, ["misaligned"]),
+    ({"RESULTS_LO": 4}, ["misaligned"]),
+    ({"RESULT_STRIDE": 4}, ["misaligned"]),
+    ({"WEIGHTS_HI": 1}, ["address_range"]),
+    ({"RESULTS_HI": 1 << 31}, ["address_range"]),
+    (
+        {"JOB_K": 0, "WEIGHTS_LO": 1, "RESULTS_HI": 2},
+        ["illegal_job", "misaligned", "address_range"],
+    ),
+]
+
+
+def test_a_refused_start_says_why_and_leaves_no_trace() -> None:
+    """Wrong job after wrong job, and after each a right one."""
+    dut, jobs, around = make(), products(len(REFUSALS), seed=7, m=4, k=8), Surroundings()
     place(dut, around, jobs)
 
     async def host(host: BusHost) -> None:
         errors, interrupts = dut.map["ERRORS"], dut.map["IRQ_STATUS"]
-        await host.start(3, 5, 2, **{"WEIGHTS_LO": 0} | values)
-        assert errors.set_names(await host.read("ERRORS")) == causes
-        assert interrupts.set_names(await host.read("IRQ_STATUS")) == ["refused"]
-        assert await host.fields("STATUS") == dict.fromkeys(dut.map["STATUS"].decode(0), 0) | {"error": 1}
-        assert await host.read("STARTED") == 0
-        for name in values:
-            await host.write(name, 0)
-        await host.write("ERRORS", 0xFFFFFFFF)
-        await host.start(*jobs[0].shape)
-        await host.wait_idle()
-        assert await host.read("ERRORS") == 0
-        assert await host.read("STARTED") == await host.read("COMPLETED") == 1
+        for index, (values, causes) in enumerate(REFUSALS):
+            await host.start(3, 5, 2, **{"WEIGHTS_LO": 0} | values)
+            assert errors.set_names(await host.read("ERRORS")) == causes
+            assert interrupts.set_names(await host.read("IRQ_STATUS")) == ["refused"]
+            assert await host.fields("STATUS") == dict.fromkeys(dut.map["STATUS"].decode(0), 0) | {"error": 1}
+            assert await host.read("STARTED") == index
+            for name in values:
+                await host.write(name, 0)
+            await host.write("ERRORS", 0xFFFFFFFF)
+            await host.start(*jobs[index].shape, WEIGHTS_LO=PITCH * index)
+            await host.wait_idle()
+            assert await host.read("ERRORS") == 0
+            assert await host.read("COMPLETED") == index + 1
+            await host.write("IRQ_STATUS", 0xFFFFFFFF)
 
     run_host(dut, host, around)
     assert_packets(dut, around, jobs)
@@ -243,7 +249,8 @@ def test_each_error_is_found_in_its_own_job_with_several_under_way(seed: int) ->
         right = not causes
         store = choose.choice([0, 0, Response.SLVERR, Response.DECERR])
         around.store_errors.append(int(store))
-        causes |= {Response.SLVERR: {"store_slverr"}, Response.DECERR: {"store_decerr"}}.get(store, set())
+        if store:
+            causes.add("store_slverr" if store == Response.SLVERR else "store_decerr")
         expected.append(causes)
         exact.append(right)
     assert I2_ILLEGAL == 0b10
@@ -363,11 +370,11 @@ def test_counters_are_exact() -> None:
     run_host(dut, host, around, processes=(count,))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(9))
 def test_an_abort_at_any_time_leaves_nothing_behind(seed: int) -> None:
     choose = random.Random(seed)  # noqa: S311
     dut = make(partial_sums=seed % 3 == 2)
-    jobs, after = products(8, seed=40 + seed), products(3, seed=60 + seed)
+    jobs, after = products(8, seed=40 + seed, k=30), products(3, seed=60 + seed, k=20)
     around = Surroundings(pause=choose.choice([0.0, 0.3, 0.6]))
     place(dut, around, jobs)
     before = 0
