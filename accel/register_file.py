@@ -100,6 +100,9 @@ class RegisterFile(wiring.Component):
                 for place, value in values.items():
                     with m.Case(place):
                         m.d.comb += chosen.eq(value)
+                # Lint tools miss a default, here and below.
+                with m.Default():
+                    m.d.comb += chosen.eq(0)
             here = bus.read & (bus.address[4:] == group)
             m.d.sync += answer.eq(Mux(here, chosen, 0))
             answers.append(answer)
@@ -113,8 +116,11 @@ class RegisterFile(wiring.Component):
         m.d.comb += bus.r_data.eq(answers[0])
 
         known = Signal()
-        with m.Switch(bus.address), m.Case(*(offset // WORD_BYTES for offset in self.registers.words)):
-            m.d.comb += known.eq(1)
+        with m.Switch(bus.address):
+            with m.Case(*(offset // WORD_BYTES for offset in self.registers.words)):
+                m.d.comb += known.eq(1)
+            with m.Default():
+                m.d.comb += known.eq(0)
         m.d.sync += bus.known.eq(known & (bus.read | bus.write))
         return m
 
