@@ -345,7 +345,7 @@ def _counters() -> list[Register]:
     words = [
         ("STARTED", "Jobs taken into the queue since reset; the next one's number"),
         ("COMPLETED", "Jobs completed since reset, right, failed or aborted, in the order of their starts"),
-        ("FAILED", "Those of them that failed or were aborted"),
+        ("FAILED", "Completed jobs that failed or were aborted"),
         ("CYCLES", "Cycles in which STATUS.busy was set"),
         ("STALL_WEIGHTS", "Cycles in which the core would have taken a weight beat and none was there"),
         (
