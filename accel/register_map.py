@@ -114,7 +114,7 @@ def _read_only(name: str, offset: int, description: str, *fields: Field, count: 
 def _identification(config: AcceleratorConfig, control: ControlConfig) -> list[Register]:
     """Return what the host reads before it packs anything: constants."""
     words: list[tuple[str, str, tuple[tuple[str, int, int, str, tuple[str, ...]], ...]]] = [
-        ("ID", "What this is: `TFRG`", (("id", 32, ID, "always 0x54465247", ()),)),
+        ("ID", "What this is: TFRG in ASCII", (("id", 32, ID, "always 0x54465247", ()),)),
         (
             "VERSION",
             "Version of this map",
