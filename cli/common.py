@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
@@ -34,6 +35,14 @@ cache_option = click.option(
     default=Path("build/simulators"),
     show_default=True,
     help="Folder of compiled simulators.",
+)
+port_option = click.option(
+    "--port",
+    metavar="PORT",
+    help="A board's serial port (/dev/ttyUSB0, COM3, socket://host:7000), or simulation.",
+)
+baud_option = click.option(
+    "--baud", type=int, default=1_000_000, show_default=True, help="Symbols a second of a board's link."
 )
 
 
@@ -95,6 +104,12 @@ def progress(total: int) -> Iterator[Callable[[str, int], None]]:
 def examples(*lines: str) -> str:
     """Return the end of a command's help: examples, a line each, that are not to be wrapped."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def config_was_given() -> bool:
+    """Whether the command line names a configuration, or changes one."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) not in {None, ParameterSource.DEFAULT} for name in ("config_name", "settings"))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
 from tritforge.cli.common import (
+    baud_option,
     cache_option,
     config_option,
+    config_was_given,
     examples,
     json_option,
     parse_settings,
+    port_option,
     settings_option,
     write_json,
 )
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     epilog=examples(
         'tritforge generate --model austen --prompt "It is a truth" --tokens 64 --backend rtl',
         'tritforge generate --prompt "She was " --backend cycle --temperature 0.7 --json run.json',
+        'tritforge generate --prompt "It is " --backend board --port /dev/ttyUSB0',
     ),
 )
 @click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
@@ -46,9 +50,12 @@ if TYPE_CHECKING:
     "--backend",
     default="cycle",
     show_default=True,
-    metavar="golden|cycle|rtl",
-    help="What computes the ternary products: NumPy, NumPy with the cycle model, or the simulated Verilog.",
+    metavar="golden|cycle|rtl|board",
+    help="What computes the ternary products: NumPy, NumPy with the cycle model, the simulated Verilog, or a board, "
+    "which tells its configuration.",
 )
+@port_option
+@baud_option
 @config_option
 @settings_option
 @click.option(
@@ -74,6 +81,8 @@ def command(
     prompt: str,
     tokens: int,
     backend: str,
+    port: str | None,
+    baud: int,
     config_name: str,
     settings: tuple[str, ...],
     temperature: float,
@@ -96,7 +105,7 @@ def command(
     from tritforge.sim.accelerator import open_accelerator
     from tritforge.sim.measured_generation import MeasuredGeneration, Request
 
-    config = load_config(config_name, parse_settings(settings))
+    expected = load_config(config_name, parse_settings(settings))
     if isnan(clock):
         raise InputError("clock is nan; a number of MHz is needed")
     if json_path is not None and str(json_path) != "-":
@@ -111,10 +120,13 @@ def command(
             f"the tokenizer gives token {max(ids)}, and the model knows {checkpoint.config.vocab_size}; "
             "give the model's own tokenizer with --tokenizer FILE"
         )
-    check_fits(config, checkpoint.config.matrices)
+    if backend != "board":  # which cuts what does not fit
+        check_fits(expected, checkpoint.config.matrices)
     request = Request(prompt=ids, count=tokens, seed=seed, temperature=temperature, top_k=top_k)
     text = sys.stderr if str(json_path) == "-" else sys.stdout
-    with open_accelerator(backend, config, cache=cache, on_phase=_say) as accelerator:
+    known = expected if backend != "board" or config_was_given() else None
+    with open_accelerator(backend, known, cache=cache, port=port, baud=baud, on_phase=_say) as accelerator:
+        config = accelerator.config
         run = MeasuredGeneration(checkpoint=checkpoint, accelerator=accelerator, request=request)
         written = _write(run, translate, prompt, text)
         difference = run.difference()
@@ -201,6 +213,7 @@ def _figures(run: "MeasuredGeneration", clock: float, energy: "Interval") -> dic
         "prompt_tokens": len(run.request.prompt),
         "prompt_cycles": run.steps[0].usage.cycles,
         "cycles": usage.cycles,
+        "cycles_compared": usage.cycles is not None and run.accelerator.predicted_cycles,
         "cycles_per_token": cycles,
         "products": usage.products,
         "operations": usage.operations,
@@ -242,7 +255,7 @@ def _report(document: dict[str, Any], difference: "Difference | None") -> "Seque
     lines.append(f"Energy (hardware accounting, 7 nm): {format_joules(energy)} a token")
     lines += document["notes"]
     if difference is None:
-        compared = "tokens and logits" if document["cycles"] is None else "tokens, logits and cycles"
+        compared = "tokens, logits and cycles" if document["cycles_compared"] else "tokens and logits"
         lines.append(f"equal: {compared} of all {len(document['tokens'])} steps are the golden model's")
     else:
         lines.append(

@@ -29,6 +29,7 @@ COMMANDS = {
     "generate": "Write text with a model, every ternary product on an accelerator.",
     "verilog": "Generate the accelerator's Verilog.",
     "fpga": "A bitstream for a board, routed and timed, and what it takes and does.",
+    "board": "Identify a board behind a serial port and check it, every word.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
     "bench": "Cells, clock and speed of the generated hardware beside others, in the same tools.",

@@ -2,7 +2,8 @@
 
 `golden` computes with NumPy and knows no cycles, `cycle` adds those of the cycle model, and `rtl` runs the generated
 Verilog in a simulator. All take the same operands within the same bounds, give the same words and refuse the same
-input with the same message, so that a program which runs on one runs on all:
+input with the same message, so that a program which runs on one runs on all. `board` is hardware behind a link; it
+takes matrices of any size, in pieces:
 
     with open_accelerator("rtl", load_config("default")) as accelerator:
         weights = accelerator.load(codes)
@@ -24,6 +25,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.ternary import first_illegal
+from tritforge.sim.byte_stream import DEFAULT_BAUD
 from tritforge.sim.cycles import total_cycles
 from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.jobs import split_product
@@ -126,6 +128,8 @@ class Accelerator(ABC):
     name: ClassVar[str]
     #: Whether its products have cycles.
     counts_cycles: ClassVar[bool] = True
+    #: Whether these are the cycle model's, to the cycle.
+    predicted_cycles: ClassVar[bool] = True
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -165,7 +169,7 @@ class Accelerator(ABC):
                 f"weight codes are {codes.dtype} of shape {codes.shape}; int8 of two axes is needed"
             )
         m, k = codes.shape
-        split_product(self.config, m, k, 1)
+        self._count_jobs(m, k, 1)
         illegal = first_illegal(codes)
         if illegal is not None:
             row, column = illegal
@@ -265,8 +269,12 @@ class Accelerator(ABC):
             )
         shape = weights.m, weights.k, len(activations)
         if shape not in self._jobs:
-            self._jobs[shape] = sum(len(batch) for batch in split_product(self.config, *shape))
+            self._jobs[shape] = self._count_jobs(*shape)
         return self._jobs[shape]
+
+    def _count_jobs(self, m: int, k: int, tokens: int) -> int:
+        """Return the number of jobs of a product; refuse a shape that does not fit."""
+        return sum(len(batch) for batch in split_product(self.config, m, k, tokens))
 
     @abstractmethod
     def _load(self, matrix: LoadedMatrix, codes: npt.NDArray[np.int8]) -> None:
@@ -347,19 +355,51 @@ class AcceleratorProduct:
         return self.accelerator.matmul(self._loaded[name], codes_x).words
 
 
-def _open_rtl(config: AcceleratorConfig, cache: Path, on_phase: Callable[[str], None] | None) -> Accelerator:
+@dataclass(frozen=True, kw_only=True)
+class _Opening:
+    """What `open_accelerator` was given; see there."""
+
+    config: AcceleratorConfig | None
+    cache: Path
+    port: str | None
+    baud: int
+    on_phase: Callable[[str], None] | None
+
+    @property
+    def known_config(self) -> AcceleratorConfig:
+        """The configuration, for back ends that have no other source of it."""
+        if self.config is None:
+            raise InputError("a configuration is needed; only the back end board tells its own")
+        return self.config
+
+
+def _open_rtl(opening: _Opening) -> Accelerator:
     # Here, since the simulator's packages are not needed by the other back ends.
     from tritforge.sim.rtl_accelerator import RtlAccelerator, compile_core
 
-    return RtlAccelerator(compile_core(config, cache, on_phase=on_phase))
+    return RtlAccelerator(compile_core(opening.known_config, opening.cache, on_phase=opening.on_phase))
 
 
-_Opener = Callable[[AcceleratorConfig, Path, Callable[[str], None] | None], Accelerator]
+def _open_board(opening: _Opening) -> Accelerator:
+    from tritforge.sim.board_accelerator import open_board
+
+    if opening.port is None:
+        raise InputError("the back end board needs a port, such as /dev/ttyUSB0, or simulation")
+    return open_board(
+        opening.port,
+        opening.config,
+        baud=opening.baud,
+        cache=opening.cache,
+        on_phase=opening.on_phase,
+    )
+
+
 #: What opens each back end.
-_OPENERS: dict[str, _Opener] = {
-    "golden": lambda config, cache, on_phase: GoldenAccelerator(config),  # noqa: ARG005
-    "cycle": lambda config, cache, on_phase: CycleAccelerator(config),  # noqa: ARG005
+_OPENERS: dict[str, Callable[[_Opening], Accelerator]] = {
+    "golden": lambda opening: GoldenAccelerator(opening.known_config),
+    "cycle": lambda opening: CycleAccelerator(opening.known_config),
     "rtl": _open_rtl,
+    "board": _open_board,
 }
 #: Names of the back ends.
 BACK_ENDS = tuple(_OPENERS)
@@ -367,9 +407,11 @@ BACK_ENDS = tuple(_OPENERS)
 
 def open_accelerator(
     back_end: str,
-    config: AcceleratorConfig,
+    config: AcceleratorConfig | None,
     *,
     cache: Path = SIMULATORS,
+    port: str | None = None,
+    baud: int = DEFAULT_BAUD,
     on_phase: Callable[[str], None] | None = None,
 ) -> Accelerator:
     """Open an accelerator by its back end's name.
@@ -379,21 +421,25 @@ def open_accelerator(
     back_end
         One of `BACK_ENDS`.
     config
-        The accelerator.
+        The accelerator; None stands for what a board says of itself, for ``board``.
     cache
-        Folder of compiled simulators, for ``rtl``.
+        Folder of compiled simulators, for ``rtl`` and a simulated board.
+    port, baud
+        Of `tritforge.sim.board_accelerator.open_board`, for ``board``.
     on_phase
         Called with what is done next when it takes seconds: preparing the simulator.
 
     Raises
     ------
     InputError
-        No such back end, or a cache that cannot be written.
+        No such back end, a cache that cannot be written, no port, or a board with another configuration.
     MissingToolError
-        What builds the simulator is missing.
+        What builds the simulator, or speaks to a port, is missing.
     SimulationError
         The simulator cannot be built or started.
+    BoardError
+        Nothing answers at the port.
     """
     if back_end not in _OPENERS:
         raise InputError(f"no back end is called {back_end!r}; there are {', '.join(BACK_ENDS)}")
-    return _OPENERS[back_end](config, cache, on_phase)
+    return _OPENERS[back_end](_Opening(config=config, cache=cache, port=port, baud=baud, on_phase=on_phase))

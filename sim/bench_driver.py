@@ -145,6 +145,11 @@ class RtlProduct:
         ]
         self._progress = folder / "progress.jsonl"
 
+    @property
+    def bench(self) -> Any:
+        """The bench's signals, by name."""
+        return self._dut
+
     def report(self, **progress: Any) -> None:
         """Tell the parent process how far the work is."""
         with self._progress.open("a") as file:

@@ -1,12 +1,13 @@
 """Generation on an accelerator, measured: cycles and host time of every token, and the comparison with the golden."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.sim.accelerator import Accelerator, AcceleratorProduct, Usage, open_accelerator
 from tritforge.sim.decoder import Decoder
@@ -167,7 +168,7 @@ class MeasuredGeneration:
         return _mean([measured.host_seconds for measured in self.decoding])
 
     def difference(self) -> Difference | None:
-        """Compare with the same generation on the golden words and the cycle model's cycles.
+        """Compare with the same generation on the golden words and, where they should be equal, the model's cycles.
 
         Returns
         -------
@@ -175,7 +176,7 @@ class MeasuredGeneration:
             The first difference; None when every token made so far, every logit (bit for bit) and every step's
             cycles are equal.
         """
-        with open_accelerator("cycle", self.accelerator.config) as golden:
+        with _golden(self.accelerator) as golden:
             expected = MeasuredGeneration(
                 checkpoint=self.checkpoint, accelerator=golden, request=self.request
             )
@@ -194,6 +195,15 @@ class MeasuredGeneration:
                         position=position, what="cycles", expected=cycles[0] or 0, got=cycles[1] or 0
                     )
         return None
+
+
+def _golden(accelerator: Accelerator) -> Accelerator:
+    """Return what an accelerator is compared with: it knows cycles only where those of both should be equal."""
+    if accelerator.predicted_cycles:
+        return open_accelerator("cycle", accelerator.config)
+    # Hardware that cuts matrices into pieces has no bounds on their shape.
+    unbounded = replace(accelerator.config, partial_sums=True, m_max=AcceleratorConfig().m_max)
+    return open_accelerator("golden", unbounded)
 
 
 def _mean(values: list[int | None] | list[float]) -> float | None:

@@ -144,8 +144,8 @@ def test_a_difference_ends_with_status_1_and_its_place(
 
     made: list[Faulty] = []
 
-    def opened(config: Any, cache: Path, on_phase: Any) -> Faulty:
-        made.append(Faulty(config))
+    def opened(opening: Any) -> Faulty:
+        made.append(Faulty(opening.config))
         return made[-1]
 
     monkeypatch.setitem(__import__("tritforge.sim.accelerator", fromlist=["x"])._OPENERS, "cycle", opened)
@@ -164,7 +164,8 @@ def test_a_difference_ends_with_status_1_and_its_place(
             ["--prompt", "naïve"],
             "character 'ï' at position 2 is not in the vocabulary: the model knows the 128 ASCII characters",
         ),
-        (["--backend", "gpu"], "no back end is called 'gpu'; there are golden, cycle, rtl"),
+        (["--backend", "gpu"], "no back end is called 'gpu'; there are golden, cycle, rtl, board"),
+        (["--backend", "board"], "the back end board needs a port, such as /dev/ttyUSB0, or simulation"),
         (["--temperature", "-1"], "temperature is -1.0; zero or more is needed"),
         (["--top-k", "0"], "top_k is 0; one or more is needed"),
         (

@@ -38,7 +38,8 @@ def operands(
     return w, x, x.astype(np.int64) @ w.T.astype(np.int64)
 
 
-@pytest.fixture(params=BACK_ENDS, scope="module")
+# A board takes matrices of any size: tests/sim/test_board_accelerator.py.
+@pytest.fixture(params=[name for name in BACK_ENDS if name != "board"], scope="module")
 def accelerator(request: pytest.FixtureRequest, simulators: Path) -> Iterator[Accelerator]:
     """Each back end, open on the small configuration."""
     with open_accelerator(request.param, TINY, cache=simulators) as opened:
@@ -221,5 +222,16 @@ def test_a_closed_accelerator_refuses_everything(name: str) -> None:
 
 
 def test_an_unknown_back_end_is_named() -> None:
-    with pytest.raises(InputError, match=r"^no back end is called 'board'; there are golden, cycle, rtl$"):
+    with pytest.raises(
+        InputError, match=r"^no back end is called 'gpu'; there are golden, cycle, rtl, board$"
+    ):
+        open_accelerator("gpu", TINY)
+
+
+def test_what_only_a_board_knows_is_asked_for() -> None:
+    with pytest.raises(InputError) as caught:
+        open_accelerator("cycle", None)
+    assert str(caught.value) == "a configuration is needed; only the back end board tells its own"
+    with pytest.raises(InputError) as caught:
         open_accelerator("board", TINY)
+    assert str(caught.value) == "the back end board needs a port, such as /dev/ttyUSB0, or simulation"
