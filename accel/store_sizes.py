@@ -42,11 +42,15 @@ class StoreSizes:
         Raises
         ------
         InputError
-            A configuration that cannot stand behind the host link: a sparse one, one whose weights come in a stream,
-            or one with a port that is narrower than the link's words.
+            A configuration that cannot stand behind the host link: with sparse jobs or partial sums, with weights in
+            a stream, or with a port that is narrower than the link's words.
         """
         if config.sparse:
             raise InputError("sparse is true; the link top runs dense jobs: use the stream core for columns")
+        if config.partial_sums:
+            raise InputError(
+                "partial_sums is true; the link top has no port for them: leave them out, the host adds the pieces"
+            )
         if config.weight_store != "bram":
             raise InputError(
                 f"weight_store is {config.weight_store!r}; the link top keeps its weights on the chip: use bram"

@@ -1,0 +1,107 @@
+"""Answers of the host link: head, payload out of the buffer, checksum."""
+
+import enum
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import In, Out
+
+from tritforge.accel.frame_receiver import ANSWER_SYNC, BUFFER_BYTES, CHECKSUM, CHECKSUM_BYTES, LARGEST_WORDS
+
+
+class Status(enum.IntEnum):
+    """What an answer says."""
+
+    OK = 0
+    #: The checksum is wrong.
+    BAD_CHECKSUM = 1
+    UNKNOWN_OP = 2
+    #: Nothing was done: no word or too many, an address that is unaligned, out of bounds, or not for this operation.
+    OUT_OF_BOUNDS = 3
+    #: Done, but there is no register at one of the addresses: it reads as zero, and a write to it has no effect.
+    NO_REGISTER = 4
+
+
+def answer_layout() -> StructLayout:
+    """Layout of an answer behind its sync, in the order of its bytes."""
+    return StructLayout({"status": 8, "tag": 8, "words": 16})
+
+
+_SYNC_BYTES = len(ANSWER_SYNC)
+_HEAD_BYTES = _SYNC_BYTES + 4
+
+
+class FrameSender(wiring.Component):
+    """Sends answers.
+
+    Members
+    -------
+    i : In, stream of `answer_layout`, with 64 words at most; not ready until the answer before has left
+    address : Out, byte of the buffer to read
+    data : In, that byte, in the next cycle
+    o : Out, stream of bytes
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(answer_layout())),
+                "address": Out(range(BUFFER_BYTES)),
+                "data": In(8),
+                "o": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002
+        m = Module()
+        m.submodules.crc = crc = CHECKSUM(data_width=8).create()
+        # The head's bytes that are to come, or the checksum's; and how many.
+        bytes_left = Signal(8 * _HEAD_BYTES)
+        count = Signal(range(_HEAD_BYTES + 1))
+        payload_left = Signal(range(4 * LARGEST_WORDS + 1))
+        byte = Signal(8)
+        room, send = Signal(), Signal()
+        m.d.comb += [room.eq(~self.o.valid | self.o.ready), crc.data.eq(byte), byte.eq(bytes_left[:8])]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(send):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(byte)]
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [self.i.ready.eq(1), crc.start.eq(1)]
+                m.d.sync += [
+                    bytes_left.eq(
+                        Cat(Const(int.from_bytes(ANSWER_SYNC, "little"), 8 * _SYNC_BYTES), self.i.payload)
+                    ),
+                    count.eq(_HEAD_BYTES),
+                    payload_left.eq(4 * self.i.payload.words),
+                    self.address.eq(0),
+                ]
+                with m.If(self.i.valid):
+                    m.next = "head"
+            with m.State("head"):
+                m.d.comb += [send.eq(room), crc.valid.eq(room & (count <= _HEAD_BYTES - _SYNC_BYTES))]
+                with m.If(room):
+                    m.d.sync += [bytes_left.eq(bytes_left >> 8), count.eq(count - 1)]
+                    with m.If(count == 1):
+                        m.next = "fetch"
+            with m.State("fetch"):
+                # The buffer answers while this state lasts, and the checksum takes the byte before.
+                m.d.sync += [payload_left.eq(payload_left - 1), count.eq(CHECKSUM_BYTES)]
+                m.next = "payload"
+                with m.If(payload_left == 0):
+                    m.d.sync += bytes_left.eq(crc.crc)
+                    m.next = "checksum"
+            with m.State("payload"):
+                m.d.comb += [byte.eq(self.data), send.eq(room), crc.valid.eq(room)]
+                with m.If(room):
+                    m.d.sync += self.address.eq(self.address + 1)
+                    m.next = "fetch"
+            with m.State("checksum"):
+                m.d.comb += send.eq(room)
+                with m.If(room):
+                    m.d.sync += [bytes_left.eq(bytes_left >> 8), count.eq(count - 1)]
+                    with m.If(count == 1):
+                        m.next = "idle"
+        return m
