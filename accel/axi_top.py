@@ -130,9 +130,12 @@ class AxiCore(wiring.Component):
         """Let the write master put results into memory; a job ends when memory has acknowledged them."""
         m.submodules.writer = writer = self.make_writer()
         connect_ports(m, self, "m_axi_results", writer.axi)
-        wiring.connect(m, controlled.results, writer.results)
         wiring.connect(m, controlled.stores, writer.stores)
         m.d.comb += [
+            writer.results.payload.eq(controlled.results.payload),
+            writer.results.valid.eq(controlled.results.valid & ~controlled.quiesce),
+            # In an abort the core gives the rest of a packet away, and nobody waits for it.
+            controlled.results.ready.eq(writer.results.ready | controlled.quiesce),
             writer.quiesce.eq(controlled.quiesce),
             controlled.quiet.eq(reader.quiet & writer.quiet),
             controlled.stored.eq(writer.stored),
