@@ -20,8 +20,13 @@ from tritforge.accel.errors import InputError
 
 
 def megahertz(value: Fraction) -> str:
-    """Return a frequency as text, with at most six digits."""
-    return f"{float(value):.6g} MHz"
+    """Return a frequency as text, exact for those that decimals can say."""
+    return f"{float(value):.10g} MHz"
+
+
+def _decimal(value: Fraction) -> bool:
+    """Return whether four decimals say a frequency exactly, so that it can be typed."""
+    return (value * 10_000).denominator == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,22 +266,21 @@ def solve(family: str, input_mhz: Fraction, output_mhz: Fraction) -> Pll:
     ]
     if exact:
         return min(exact, key=lambda pll: pll.rank())
-    reachable = {pll.output_mhz for pll in (*plain, *_variants(plain))}
+    reachable = {pll.output_mhz for pll in (*plain, *_variants(plain)) if _decimal(pll.output_mhz)}
     below = max((value for value in reachable if value < output_mhz), default=None)
     above = min((value for value in reachable if value > output_mhz), default=None)
-    nearest = " and ".join(megahertz(value) for value in (below, above) if value)
+    nearest = [megahertz(value) for value in (below, above) if value]
     raise InputError(
         f"no PLL setting of {family} makes {megahertz(output_mhz)} of {megahertz(input_mhz)} exactly; "
-        f"the nearest are {nearest}"
+        f"the nearest {'are' if len(nearest) > 1 else 'is'} {' and '.join(nearest)}"
     )
 
 
 def nearest_below(family: str, input_mhz: Fraction, limit_mhz: float) -> Fraction | None:
-    """Return the highest clock that the PLL makes and that is not above a limit, or None."""
+    """Return the highest clock of four decimals that the PLL makes and that is not above a limit, or None."""
     plain: list[Pll] = list(PLLS[family].settings(input_mhz))
-    return max(
-        (pll.output_mhz for pll in (*plain, *_variants(plain)) if pll.output_mhz <= limit_mhz), default=None
-    )
+    clocks = (pll.output_mhz for pll in (*plain, *_variants(plain)))
+    return max((clock for clock in clocks if clock <= limit_mhz and _decimal(clock)), default=None)
 
 
 def _variants(settings: Sequence[Pll]) -> Iterator[Pll]:

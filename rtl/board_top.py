@@ -3,26 +3,27 @@
 from typing import Any
 
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
-from amaranth.lib import io, wiring
+from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
+from tritforge.accel.link_top import LinkTop
 from tritforge.rtl.board_clock import Ice40Pll, Pll
 
 
 class BoardTop(Elaboratable):
     """A link behind a board's serial port.
 
-    The first two LEDs show the traffic: bytes from the host, and bytes to it.
+    The first two LEDs show a request at work and a job under way.
 
     Parameters
     ----------
     link
-        Component with the members ``rx`` (In) and ``tx`` (Out), in the domain `sync`.
+        The accelerator and its serial lines, in the domain `sync`.
     pll
         Makes the clock of `sync` from the board's.
     """
 
-    def __init__(self, link: wiring.Component, pll: Pll) -> None:
+    def __init__(self, link: LinkTop, pll: Pll) -> None:
         self.link = link
         self.pll = pll
 
@@ -40,12 +41,11 @@ class BoardTop(Elaboratable):
             reference = buffer.i
         m.submodules.pll = self.pll.instance(reference, clock, locked)
         m.submodules.reset = ResetSynchronizer(~locked)
-        uart = platform.request("uart", 0)
-        m.d.comb += [
-            ClockSignal().eq(clock),
-            self.link.rx.eq(uart.rx.i),
-            uart.tx.o.eq(self.link.tx),
-        ]
-        for number, line in enumerate((uart.rx.i, self.link.tx)):
-            m.d.comb += platform.request("led", number).o.eq(~line)
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.rx_pin = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx_pin = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [ClockSignal().eq(clock), self.link.rx.eq(rx.i), tx.o.eq(self.link.tx)]
+        for number, state in enumerate((self.link.active, self.link.busy)):
+            m.submodules[f"led_{number}"] = led = io.Buffer("o", platform.request("led", number, dir="-"))
+            m.d.comb += led.o.eq(state)
         return m

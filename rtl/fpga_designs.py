@@ -3,19 +3,16 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from amaranth.lib import wiring
-
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core, StreamCore
 from tritforge.accel.errors import InputError
-from tritforge.rtl.board_clock import Pll, megahertz, solve
+from tritforge.accel.link_top import LinkTop
+from tritforge.accel.uart import check_divisor
+from tritforge.rtl.board_clock import Pll, solve
 from tritforge.rtl.board_top import BoardTop
 from tritforge.rtl.boards import Board
 from tritforge.rtl.parts import Part
 from tritforge.rtl.synthesis import MAPPED_SCRIPTS, convert
-
-#: What a UART's receiver bears of its clock's error, over a character of ten bits, with as much left to the host's.
-BAUD_TOLERANCE = Fraction(2, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +74,6 @@ def check_part(config: AcceleratorConfig, part: Part) -> None:
         )
 
 
-def uart_divisor(clock_mhz: Fraction, baud: int) -> int:
-    """Return the clocks of a symbol.
-
-    Raises
-    ------
-    InputError
-        Whole clocks come no nearer to the baud rate than a receiver bears.
-    """
-    exact = clock_mhz * 1_000_000 / baud
-    divisor = max(1, round(exact))
-    if abs(divisor / exact - 1) > BAUD_TOLERANCE:
-        raise InputError(
-            f"baud is {baud}; whole clocks of {megahertz(clock_mhz)} come no nearer than "
-            f"{float(clock_mhz * 1_000_000 / divisor):.0f}, over {float(BAUD_TOLERANCE):.0%} away: "
-            "choose a lower rate or another clock"
-        )
-    return divisor
-
-
 def core_design(part: Part, config: AcceleratorConfig, *, clock_mhz: Fraction) -> FpgaDesign:
     """Return the stream core alone, to be placed out of context.
 
@@ -114,19 +92,6 @@ def core_design(part: Part, config: AcceleratorConfig, *, clock_mhz: Fraction) -
         source=convert(StreamCore(Core(config))),
         commands=MAPPED_SCRIPTS[part.family.name],
     )
-
-
-def make_link(config: AcceleratorConfig, divisor: int) -> wiring.Component:
-    """Return the accelerator behind the host link of a board.
-
-    Raises
-    ------
-    InputError
-        The configuration cannot stand behind the link.
-    """
-    from tritforge.accel.link_top import LinkTop  # type: ignore[import-not-found,unused-ignore]
-
-    return LinkTop(config, divisor)
 
 
 def board_design(
@@ -158,9 +123,9 @@ def board_design(
     family = board.part.family
     clock = clock_mhz or board.clock_mhz
     pll = solve(family.name, board.reference_mhz, clock)
-    divisor = uart_divisor(clock, baud or board.baud)
+    divisor = check_divisor(clock * 1_000_000 / (baud or board.baud))
     platform = board.platform_class()()
-    top = BoardTop(make_link(config, divisor), pll)
+    top = BoardTop(LinkTop(config, divisor), pll)
     plan = platform.prepare(top, "top", emit_src=False, debug_verilog=False)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     return FpgaDesign(

@@ -199,7 +199,7 @@ def timing_advice(build: FpgaBuild) -> str:
     slower = int(got)
     if design.pll is not None:
         slower_clock = nearest_below(design.part.family.name, design.pll.input_mhz, got)
-        advice.append(f"--freq {float(slower_clock):g}" if slower_clock else "another board's clock")
+        advice.append(f"--freq {float(slower_clock):.10g}" if slower_clock else "another board's clock")
     else:
         advice.append(f"--freq {slower}")
     advice.append(f"fewer lanes (--set lanes={design.config.lanes // 2})")

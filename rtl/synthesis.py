@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from tritforge.accel.beat_memory import YOSYS_WITHOUT_INITIAL_VALUES
 from tritforge.accel.datapath import VendorCells
 from tritforge.accel.errors import InputError, MissingToolError, SimulationError
 from tritforge.accel.files import write_atomically
@@ -44,7 +44,7 @@ MAPPED_SCRIPTS = {
     "rename -hide w:*\n"
     f"{_ECP5_MAPPED} -run map_luts:check\n"
     "blackbox =A:whitebox",
-    "ice40": "synth_ice40 -top top -spram",
+    "ice40": f"{YOSYS_WITHOUT_INITIAL_VALUES}\nsynth_ice40 -top top -spram",
 }
 
 #: Cells that are one LUT each, by target. A carry cell of ECP5 takes two, a memory of 16 x 4 bits four.
@@ -105,7 +105,8 @@ def run_tool(command: list[str], *, log: Path, watch: Callable[[str], None] | No
     log
         Takes what it prints.
     watch
-        Called with each line that it prints, while it runs.
+        Called with each line that it prints, while it runs; the log has the line then. Not for a tool that writes to
+        the log itself.
 
     Raises
     ------
@@ -126,13 +127,16 @@ def run_tool(command: list[str], *, log: Path, watch: Callable[[str], None] | No
         assert tool.stdout is not None  # noqa: S101
         try:
             for line in tool.stdout:
-                printed.append(line)
-                if watch:
+                if watch is None:
+                    printed.append(line)
+                else:
+                    with log.open("a") as output:
+                        output.write(line)
                     watch(line.rstrip())
-        finally:
-            # After an interruption, which must not leave it running.
-            if tool.poll() is None and sys.exc_info()[0] is not None:
-                tool.kill()
+        except BaseException:
+            # An interruption must not leave it running.
+            tool.kill()
+            raise
     with log.open("a") as output:
         output.writelines(printed)
     if tool.returncode:
