@@ -54,7 +54,7 @@ TOOLS = ("numpy",)
 @json_option
 def command(
     port: str | None,
-    baud: int,
+    baud: int | None,
     config_name: str,
     settings: tuple[str, ...],
     model: str | None,

@@ -42,7 +42,7 @@ port_option = click.option(
     help="A board's serial port (/dev/ttyUSB0, COM3, socket://host:7000), or simulation.",
 )
 baud_option = click.option(
-    "--baud", type=int, default=1_000_000, show_default=True, help="Symbols a second of a board's link."
+    "--baud", type=int, metavar="RATE", help="Symbols a second.  [default: those of the known boards in turn]"
 )
 
 

@@ -82,7 +82,7 @@ def command(
     tokens: int,
     backend: str,
     port: str | None,
-    baud: int,
+    baud: int | None,
     config_name: str,
     settings: tuple[str, ...],
     temperature: float,

@@ -25,7 +25,6 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.ternary import first_illegal
-from tritforge.sim.byte_stream import DEFAULT_BAUD
 from tritforge.sim.cycles import total_cycles
 from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.jobs import split_product
@@ -362,7 +361,7 @@ class _Opening:
     config: AcceleratorConfig | None
     cache: Path
     port: str | None
-    baud: int
+    baud: int | None
     on_phase: Callable[[str], None] | None
 
     @property
@@ -411,7 +410,7 @@ def open_accelerator(
     *,
     cache: Path = SIMULATORS,
     port: str | None = None,
-    baud: int = DEFAULT_BAUD,
+    baud: int | None = None,
     on_phase: Callable[[str], None] | None = None,
 ) -> Accelerator:
     """Open an accelerator by its back end's name.

@@ -12,8 +12,9 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import BoardError, InputError
 from tritforge.models.image import pack_image
 from tritforge.models.operands import pack_activations, unpack_results
+from tritforge.rtl.boards import BOARDS
 from tritforge.sim.accelerator import SIMULATORS, Accelerator, LoadedMatrix
-from tritforge.sim.byte_stream import DEFAULT_BAUD, ByteStream, SerialStream
+from tritforge.sim.byte_stream import ByteStream, SerialStream
 from tritforge.sim.device import (
     ACTIVATIONS_BASE,
     RESULTS_BASE,
@@ -192,11 +193,34 @@ class BoardAccelerator(Accelerator):
         self._stream.close()
 
 
+def _find(port: str) -> ByteStream:
+    """Open a port at the first rate of a known board at which one answers.
+
+    Raises
+    ------
+    BoardError
+        None does.
+    """
+    rates = sorted({board.baud for board in BOARDS.values()}, reverse=True)
+    for rate in rates:
+        stream = SerialStream(port, baud=rate)
+        try:
+            Link(stream, attempts=2)
+        except BoardError:
+            stream.close()
+        else:
+            return stream
+    raise BoardError(
+        f"no board answers on {port} at {' or '.join(str(rate) for rate in rates)} baud; load its bitstream "
+        "(tritforge fpga --board NAME makes one), or give another rate with --baud"
+    )
+
+
 def open_board(
     port: str,
     config: AcceleratorConfig | None = None,
     *,
-    baud: int = DEFAULT_BAUD,
+    baud: int | None = None,
     cache: Path = SIMULATORS,
     on_phase: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
@@ -211,7 +235,7 @@ def open_board(
     config
         What the board must be; None takes what it says. A simulated board needs one.
     baud
-        Symbols a second of the board's link; a simulated one has its own.
+        Symbols a second of the board's link; None tries those of the known boards (`tritforge.rtl.boards`).
     cache
         Folder of compiled simulators.
     on_phase, on_progress
@@ -239,7 +263,7 @@ def open_board(
                 )
             stream = SimulatedUart(compile_link(config, cache, on_phase=on_phase))
         else:
-            stream = SerialStream(port, baud=baud)
+            stream = _find(port) if baud is None else SerialStream(port, baud=baud)
         undo.callback(stream.close)
         board = BoardAccelerator(stream, config, on_progress=on_progress)
         undo.pop_all()

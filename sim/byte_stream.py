@@ -1,21 +1,17 @@
 """Streams of bytes to a board: what the link's protocol is spoken over, whatever carries it."""
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from os import strerror
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from tritforge.accel.errors import BoardError, InputError, MissingToolError
 
-if TYPE_CHECKING:
-    from serial import SerialBase
-
 #: Bits that a byte takes on the line: start, eight of data, stop.
 BITS_PER_CHARACTER = 10
-#: Symbols a second of the boards' links, unless told.
-DEFAULT_BAUD = 1_000_000
 #: Seconds that bytes may lie in drivers and USB adapters on the way there and back. FTDI's adapters hold received
-#: bytes for up to 16 ms (AN232B-04, latency timer); a busy machine adds its own.
+#: bytes for up to 16 ms unless told otherwise (AN232B-04, latency timer); a busy machine adds its own.
 SERIAL_LATENCY = 0.2
 BAUD_RANGE = (1200, 12_000_000)
 
@@ -92,9 +88,7 @@ class SerialStream(ByteStream):
         pyserial is missing.
     """
 
-    def __init__(
-        self, port: str, *, baud: int = DEFAULT_BAUD, latency_seconds: float = SERIAL_LATENCY
-    ) -> None:
+    def __init__(self, port: str, *, baud: int, latency_seconds: float = SERIAL_LATENCY) -> None:
         if not BAUD_RANGE[0] <= baud <= BAUD_RANGE[1]:
             raise InputError(f"baud is {baud}; {BAUD_RANGE[0]} to {BAUD_RANGE[1]} is needed")
         try:
@@ -108,13 +102,18 @@ class SerialStream(ByteStream):
         self.latency_seconds = latency_seconds
         self._gone = serial.SerialException
         try:
-            self._port: SerialBase = serial.serial_for_url(port, baudrate=baud, timeout=latency_seconds)
+            self._port: Any = serial.serial_for_url(port, baudrate=baud, timeout=latency_seconds)
         except (serial.SerialException, ValueError) as error:
             number = getattr(error, "errno", None)
             reason = str(error) if number is None else strerror(number)
             raise InputError(
                 f"cannot open port {port}: {reason}; python -m serial.tools.list_ports lists the ports there are"
             ) from error
+
+        # On Linux, an adapter then passes on what it received each millisecond; requests wait for their answers, so
+        # this is most of the time of short ones. What cannot do it does without.
+        with suppress(AttributeError, NotImplementedError, ValueError):
+            self._port.set_low_latency_mode(True)
 
     def write(self, data: bytes) -> None:
         try:

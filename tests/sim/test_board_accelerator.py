@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fake_accelerator import CYCLES, FakeAccelerator, control_of
+from fake_accelerator import CYCLES, FakeAccelerator
 from fake_link import FAULTS, FakeLink, Fault, FaultyLine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.control_config import ControlConfig
 from tritforge.accel.errors import BoardError, InputError
+from tritforge.accel.link_top import link_control
 from tritforge.accel.presets import PRESETS
 from tritforge.models.image import image_bytes
 from tritforge.sim.accelerator import Usage
@@ -22,7 +23,7 @@ from tritforge.sim.board_accelerator import BoardAccelerator, open_board
 SMALL = AcceleratorConfig.from_dict(
     {"weight_store": "bram", "weight_store_bytes": 1 << 10, "k_max": 32, "m_max": 64}, base=PRESETS["tiny"]
 )
-ACTIVATIONS = control_of(SMALL).activation_store_bytes
+ACTIVATIONS = link_control(SMALL).activation_store_bytes
 faults = st.builds(Fault, st.booleans(), st.integers(0, 3000), st.sampled_from([*sorted(FAULTS), "reset"]))
 
 
@@ -216,3 +217,52 @@ def test_a_simulated_board_needs_a_configuration() -> None:
     assert (
         str(caught.value) == "a simulated board needs a configuration; give one, such as --config icebreaker"
     )
+
+
+class Rates:
+    """Ports at which a board answers at one rate alone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, right: int) -> None:
+        self.tried: list[int] = []
+        self.closed = 0
+        self._right = right
+        monkeypatch.setattr("tritforge.sim.board_accelerator.SerialStream", self.open)
+
+    def open(self, port: str, *, baud: int) -> FaultyLine:
+        self.tried.append(baud)
+        board = FakeLink(FakeAccelerator(SMALL))
+        line = FaultyLine(board)
+        if baud != self._right:
+            board.take = lambda byte: bytes([byte & 0x55])  # type: ignore[method-assign]
+        line.close = self.count  # type: ignore[method-assign]
+        return line
+
+    def count(self) -> None:
+        self.closed += 1
+
+
+def test_the_rate_of_a_board_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = Rates(monkeypatch, 1_000_000)
+    with open_board("port") as board:
+        assert board.config == SMALL
+    assert (ports.tried, ports.closed) == ([3_000_000, 1_000_000], 2)
+
+
+def test_a_rate_that_is_given_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = Rates(monkeypatch, 1_000_000)
+    with pytest.raises(
+        BoardError, match=r"^no answer on fake when asked 6 times to greet; \d+ bytes came that"
+    ):
+        open_board("port", baud=9600)
+    assert (ports.tried, ports.closed) == ([9600], 1)
+
+
+def test_no_board_at_any_rate_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = Rates(monkeypatch, 0)
+    with pytest.raises(BoardError) as caught:
+        open_board("port")
+    assert str(caught.value) == (
+        "no board answers on port at 3000000 or 1000000 baud; load its bitstream (tritforge fpga --board NAME makes "
+        "one), or give another rate with --baud"
+    )
+    assert ports.closed == 2

@@ -55,7 +55,7 @@ def test_the_protocol_runs_over_a_socket() -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with server, SerialStream(f"socket://127.0.0.1:{server.getsockname()[1]}") as stream:
+    with server, SerialStream(f"socket://127.0.0.1:{server.getsockname()[1]}", baud=9600) as stream:
         link = Link(stream)
         link.write(8, bytes(range(40)))
         assert link.read(8, 40) == bytes(range(40))
@@ -68,7 +68,7 @@ def test_the_protocol_runs_over_a_socket() -> None:
 def test_a_port_that_goes_away_is_one_error() -> None:
     server = socket.create_server(("127.0.0.1", 0))
     name = f"socket://127.0.0.1:{server.getsockname()[1]}"
-    with server, SerialStream(name) as stream:
+    with server, SerialStream(name, baud=115200) as stream:
         connection, _ = server.accept()
         connection.close()
         with pytest.raises(BoardError) as caught:
@@ -89,7 +89,7 @@ def test_a_port_that_goes_away_is_one_error() -> None:
 )
 def test_no_such_port_is_bad_input(name: str, reason: str) -> None:
     with pytest.raises(InputError) as caught:
-        SerialStream(name)
+        SerialStream(name, baud=115200)
     assert str(caught.value) == (
         f"cannot open port {name}: {reason}; python -m serial.tools.list_ports lists the ports there are"
     )
@@ -113,7 +113,7 @@ def test_without_pyserial_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "serial", raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(MissingToolError) as caught:
-        SerialStream("/dev/ttyUSB0")
+        SerialStream("/dev/ttyUSB0", baud=115200)
     assert str(caught.value) == (
         'a board needs pyserial: pip install "tritforge[board]", or pip install pyserial'
     )

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fake_accelerator import CYCLES, FakeAccelerator, control_of
+from fake_accelerator import CYCLES, FakeAccelerator
 from fake_link import FakeLink, FaultyLine
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import BoardError, InputError
+from tritforge.accel.link_top import link_control
 from tritforge.accel.presets import PRESETS
 from tritforge.sim.device import Device, JobAddresses, check_config
 from tritforge.sim.link_protocol import Link
 
 SMALL = AcceleratorConfig.from_dict(
-    {"weight_store": "bram", "weight_store_bytes": 1 << 10, "partial_sums": True, "packing": "s8"},
+    {"weight_store": "bram", "weight_store_bytes": 1 << 10, "packing": "s8"},
     base=PRESETS["tiny"],
 )
 JOB = JobAddresses(m=3, k=5, tokens=2)
@@ -37,7 +38,7 @@ def test_a_board_is_known_by_its_registers(name: str) -> None:
     """Rebuilt from what was read: all that weight images and jobs depend on."""
     config = PRESETS[name]
     device = connect(FakeAccelerator(config))
-    assert device.control == control_of(config)
+    assert device.control == link_control(config)
     check_config(device.config, config, "fake")
     rest = {"adders_per_chain", "tree_arity", "levels_per_register", "column_beats"}
     same = {key: value for key, value in config.to_dict().items() if key not in rest}

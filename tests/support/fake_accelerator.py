@@ -7,6 +7,7 @@ import numpy as np
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.control_config import ControlConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.link_top import link_control
 from tritforge.accel.register_map import (
     ABORTED,
     ADDRESS_RANGE,
@@ -17,7 +18,6 @@ from tritforge.accel.register_map import (
     registers,
 )
 from tritforge.accel.registers import Access
-from tritforge.accel.store_sizes import StoreSizes
 from tritforge.models.image import image_bytes, unpack_image
 from tritforge.models.operands import order_results
 from tritforge.sim.device import ACTIVATIONS_BASE, RESULTS_BASE, WEIGHTS_BASE
@@ -26,17 +26,6 @@ from tritforge.sim.link_protocol import WORD_BYTES
 
 #: Cycles that every job takes here.
 CYCLES = 100
-
-
-def control_of(config: AcceleratorConfig) -> ControlConfig:
-    """The control side of a configuration's link top."""
-    sizes = StoreSizes.of(config)
-    return ControlConfig(
-        address_bits=(sizes.weights - 1).bit_length(),
-        results="store",
-        activation_store_bytes=sizes.activations,
-        result_store_bytes=sizes.results,
-    )
 
 
 class FakeAccelerator:
@@ -54,7 +43,7 @@ class FakeAccelerator:
 
     def __init__(self, config: AcceleratorConfig, control: ControlConfig | None = None) -> None:
         self.config = config
-        self.control = control or control_of(config)
+        self.control = control or link_control(config)
         self.map = registers(config, self.control)
         self.started: list[tuple[int, int, int]] = []
         self.patience, self.hangs = 2, False
