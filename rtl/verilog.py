@@ -162,17 +162,8 @@ def convert(top: StreamCore | AxiCore, *, name: str) -> GeneratedCore:
         lanes=config.lanes,
         rows=config.rows,
     )
-    ports = tuple(
-        {
-            "name": port,
-            "dir": "in" if member.flow.name == "In" else "out",
-            "width": member.shape,
-            "signed": False,
-        }
-        for port, member in top.signature.members.items()
-    )
     text = header + body + _FOOTER
-    return GeneratedCore(name=name, config=config, axi=axi, text=text, ports=ports)
+    return GeneratedCore(name=name, config=config, axi=axi, text=text, ports=port_list(top))
 
 
 def write(generated: GeneratedCore, path: Path) -> list[Path]:

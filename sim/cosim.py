@@ -181,6 +181,7 @@ def cosimulate(
     *,
     cache: Path,
     core: "Core | None" = None,
+    gate_level: bool = False,
     trace: Path | None = None,
     on_phase: Callable[[str], None] | None = None,
     on_cycles: Callable[[int, int], None] | None = None,
@@ -198,6 +199,8 @@ def cosimulate(
         Folder of compiled simulators.
     core
         A core to simulate in place of the one that `config` describes.
+    gate_level
+        Whether to simulate the core's netlist for ECP5 in place of its Verilog.
     trace
         Where to write a waveform; takes one process.
     on_phase
@@ -210,15 +213,16 @@ def cosimulate(
     Returns
     -------
     dict
-        ``model, operands, zero_share`` (of seeded weights), ``layer, tokens, seed, config, verilog_sha256, matrices,
-        first_mismatch, simulation_seconds`` (of all processes, without their start), ``timed_out, ok``.
+        ``model, operands, zero_share`` (of seeded weights), ``layer, tokens, seed, config, gate_level,
+        verilog_sha256`` (of the netlist's Verilog at the gate level), ``matrices, first_mismatch,
+        simulation_seconds`` (of all processes, without their start), ``timed_out, ok``.
 
     Raises
     ------
     InputError
         The task does not fit the model or the accelerator.
     MissingToolError
-        The simulator cannot be built.
+        The simulator cannot be built, or the netlist not made.
     SimulationError
         It did not get to its end.
     """
@@ -231,7 +235,9 @@ def cosimulate(
         raise InputError(f"jobs is {task.jobs}; a waveform is that of one simulator, so 1 is needed with it")
     source = Source.open(task)
     source.check(task, config)
-    compiled = compile_core(config, cache, core=core, trace=trace is not None, on_phase=say)
+    compiled = compile_core(
+        config, cache, core=core, gate_level=gate_level, trace=trace is not None, on_phase=say
+    )
     if source.kind != SEED:
         say("running the golden model")
     todo = source.operands(task)
@@ -260,6 +266,7 @@ def cosimulate(
         "tokens": task.tokens,
         "seed": task.seed,
         "config": config.to_dict(),
+        "gate_level": gate_level,
         "verilog_sha256": compiled.verilog_sha256,
         "matrices": [result.to_dict() for result in results],
         "first_mismatch": None if first is None else asdict(first),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import numpy.typing as npt
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import SimulationError
+from tritforge.rtl.gate_netlist import gate_netlist
 from tritforge.rtl.tools import verilator_environment
-from tritforge.rtl.verilog import generate
+from tritforge.rtl.verilog import GeneratedCore, generate
 from tritforge.sim.accelerator import Accelerator, LoadedMatrix
 from tritforge.sim.core_cache import cached_core
 from tritforge.sim.rtl_protocol import SERVER, ProductRun, receive, send
-from tritforge.sim.simulator import CORE_NAME, Simulation, build
+from tritforge.sim.simulator import CORE_NAME, Simulation, build, locked
 
 if TYPE_CHECKING:
     from tritforge.accel.core import Core
@@ -52,6 +54,7 @@ def compile_core(
     cache: Path,
     *,
     core: "Core | None" = None,
+    gate_level: bool = False,
     trace: bool = False,
     on_phase: Callable[[str], None] | None = None,
 ) -> CompiledCore:
@@ -65,6 +68,8 @@ def compile_core(
         Folder of compiled simulators.
     core
         A core to simulate in place of the one that `config` describes.
+    gate_level
+        Whether to simulate the core's netlist for ECP5, with the models of its cells, in place of its Verilog.
     trace
         Whether the simulator can write waveforms.
     on_phase
@@ -73,22 +78,35 @@ def compile_core(
     Raises
     ------
     InputError
-        The cache cannot be written.
+        The cache cannot be written, or there is no gate level of the configuration.
     MissingToolError
-        Verilator, the compiler, make or perl is missing.
+        Verilator, the compiler, make or perl is missing; for the gate level Yosys.
     SimulationError
-        The compiler failed.
+        The compiler or the synthesis failed.
     """
     verilator_environment()  # a missing tool ends the work before it says that it has begun
-    if on_phase is not None:
-        on_phase("preparing the simulator (compiled once per configuration)")
-    generated = (
-        cached_core(config, cache, name=CORE_NAME)
-        if core is None
-        else generate(config, name=CORE_NAME, core=core)
-    )
+    say = on_phase or (lambda _phase: None)
+    generated: GeneratedCore
+    if gate_level:
+        say("synthesising for ECP5 (up to a minute; Yosys' first run prepares itself, a minute more)")
+        generated = _synthesised(config, cache, core)
+    say("preparing the simulator (compiled once per configuration)")
+    if not gate_level:
+        generated = (
+            cached_core(config, cache, name=CORE_NAME)
+            if core is None
+            else generate(config, name=CORE_NAME, core=core)
+        )
     folder = build(generated, cache, trace=trace)
     return CompiledCore(config=config, folder=folder, verilog_sha256=generated.sha256)
+
+
+def _synthesised(config: AcceleratorConfig, cache: Path, core: "Core | None") -> GeneratedCore:
+    """Return a core's netlist; processes that want the same one make it once."""
+    what = f"{sorted(config.to_dict().items())} {type(core).__qualname__}"
+    folder = cache / f"netlist-{sha256(what.encode()).hexdigest()[:20]}"
+    with locked(folder.with_suffix(".lock")):
+        return gate_netlist(config, folder=folder, name=CORE_NAME, core=core)
 
 
 class RtlAccelerator(Accelerator):

@@ -110,14 +110,14 @@ def compile_bench(bench: Bench, cache: Path, *, trace: bool = False) -> Path:
     options = f"{sorted(bench.parameters.items())}{sorted(bench.defines.items())}{trace}"
     key = sha256((sources + versions + options).encode()).hexdigest()[:20]
     folder = cache.absolute() / key
-    with _locked(cache.absolute() / f"{key}.lock"):
+    with locked(cache.absolute() / f"{key}.lock"):
         if not (folder / "complete").exists():
             _compile(bench, folder, environment, trace=trace)
     return folder
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock for a block, so that processes that want the same build make it once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
