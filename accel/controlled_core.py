@@ -121,16 +121,23 @@ class ControlledCore(wiring.Component):
         self._connect_parameters(m, file, check, queue)
         self._connect_core(m, file, queue, abort, causes)
 
-        # A start is decided in the cycle after its write, in which the parameters are still those of the write.
-        start = file.control.start
+        # A start is decided in the cycle after its write, in which the parameters are still those of the write. All
+        # that speaks against it was found in the cycle before: no write was before that one.
+        start, fits = file.control.start, Signal()
+        full, aborting = Signal(), Signal()
+        m.d.sync += [
+            full.eq(queue.full),
+            aborting.eq(abort.aborting),
+            fits.eq(~(queue.full | abort.aborting | check.found.any())),
+        ]
         refused = Signal.like(file.errors_set)
         m.d.comb += [
             refused.illegal_job.eq(start & check.illegal),
             refused.misaligned.eq(start & check.misaligned),
             refused.address_range.eq(start & check.out_of_range),
-            refused.queue_full.eq(start & queue.full),
-            refused.start_in_abort.eq(start & (abort.aborting | abort.request)),
-            queue.start.eq(start & ~refused.as_value().any()),
+            refused.queue_full.eq(start & full),
+            refused.start_in_abort.eq(start & (aborting | abort.request)),
+            queue.start.eq(start & fits & ~abort.request),
         ]
 
         # The end of jobs: in the order of their starts, when their results have left.
@@ -262,7 +269,7 @@ class ControlledCore(wiring.Component):
             file.errors_set.eq(refused.as_value() | status.word),
             file.irq_status_set.done.eq(status.completed),
             file.irq_status_set.failed.eq(status.word.any()),
-            file.irq_status_set.refused.eq(refused.as_value().any()),
+            file.irq_status_set.refused.eq(file.control.start & ~queue.start),
             file.irq_status_set.idle.eq(was_busy & ~self.busy),
             file.status.busy.eq(self.busy),
             file.status.full.eq(queue.full),

@@ -24,7 +24,7 @@ def parameters_layout(config: AcceleratorConfig, control: ControlConfig) -> Stru
 
 
 class JobCheck(wiring.Component):
-    """Compares a job with the bounds. The verdict is that of the parameters of the cycle before.
+    """Compares a job with the bounds. The verdict is that of the parameters two cycles before.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ class JobCheck(wiring.Component):
     job_beyond, address_beyond : In, whether a bit is set that does not fit into the parameters, in M, K, T and the
         flags, and in addresses and stride
     illegal, misaligned, out_of_range : Out, why the job must not start
+    found : Out, the three a cycle earlier
     """
 
     def __init__(self, config: AcceleratorConfig, control: ControlConfig) -> None:
@@ -50,6 +51,7 @@ class JobCheck(wiring.Component):
                 "illegal": Out(1),
                 "misaligned": Out(1),
                 "out_of_range": Out(1),
+                "found": Out(3),
             }
         )
 
@@ -67,11 +69,15 @@ class JobCheck(wiring.Component):
             odd.append(self.parameters.results[:low].any())
         if self.control.results == "memory":
             odd.append(self.parameters.stride[:low].any())
-        for verdict, conditions in ((self.illegal, wrong), (self.misaligned, odd)):
-            found = Signal(len(conditions))
-            m.d.sync += found.eq(Cat(conditions))
-            m.d.comb += verdict.eq(found.any())
-        m.d.sync += self.out_of_range.eq(self.address_beyond)
+        reasons = (
+            (self.illegal, wrong),
+            (self.misaligned, odd),
+            (self.out_of_range, [self.address_beyond]),
+        )
+        for index, (verdict, conditions) in enumerate(reasons):
+            found = Signal(len(conditions), name=f"found_{verdict.name}")
+            m.d.sync += [found.eq(Cat(conditions)), verdict.eq(self.found[index])]
+            m.d.comb += self.found[index].eq(found.any())
         return m
 
 

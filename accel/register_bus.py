@@ -15,7 +15,7 @@ class RegisterBus(wiring.Signature):
     Members
     -------
     address : Out, word in the page: the byte address over 4; read in the cycle of a strobe
-    read, write : Out, strobes of one cycle each, never both
+    read, write : Out, strobes of one cycle each, never both; at least one cycle lies between two strobes
     w_data : Out, the word to write
     w_strb : Out, the bytes of it that are written
     r_data : In, the word read, in the cycle after the strobe `read`
