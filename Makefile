@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl cli
 
-.PHONY: help demo test test-slow test-external formal lint format bench coverage clean
+.PHONY: help demo test test-slow fpga-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -21,6 +21,9 @@ formal: $(VENV)/.installed-dev  ## Prove datapaths and stream blocks (part of te
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
+
+fpga-slow: $(VENV)/.installed-dev  ## Place and route boards and large presets, and hold all presets to their table.
+	$(BIN)/pytest -m "slow and fpga"
 
 test-external: $(VENV)/.installed-external  ## Compare with goldens that nobody here wrote.
 	$(BIN)/pytest -m external
