@@ -192,6 +192,7 @@ def test_cells_of_another_family_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fpga
 def test_the_ulx3s_closes_at_150_mhz(tmp_path: Path) -> None:
     """The shipped preset, placed and routed through the board's PLL; minutes."""
     board = BOARDS["ulx3s"]
