@@ -136,7 +136,6 @@ def command(
         else:
             design = core_design(part, config, clock_mhz=freq or Fraction(CORE_MHZ))
         step("generating the design", 1)
-        step("Yosys: synthesis (the first run of a tool compiles it, which takes a minute)", 0)
         build = fpga.build(design, folder=folder, seeds=wanted, allow_slow=allow_slow, step=step)
     rates = token_rates(build, shapes, memories=memories)
     page = render(build, rates, memories=memories)

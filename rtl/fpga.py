@@ -21,6 +21,10 @@ from tritforge.rtl.synthesis import Synthesis, find_tool, run_tool, synthesise_s
 EXTRA = "'tritforge[fpga]'"
 Step = Callable[[str, int], None]
 
+#: What happens when a tool runs for the first time on a machine.
+WARM_UP = "its first run compiles it, which takes about a minute"
+#: How a tool from pip says so itself.
+_PREPARING = "Preparing to run"
 #: How a step ends that comes again and again while a design is routed.
 ARCS_LEFT = " arcs left"
 #: What nextpnr is at, by the line with which it begins.
@@ -124,6 +128,8 @@ def _watching(step: Step, seed: int) -> Callable[[str], None]:
 
     def watch(line: str) -> None:
         text = line.removeprefix("Info: ")
+        if line.startswith(_PREPARING):
+            step(f"nextpnr, seed {seed}: {WARM_UP}", 0)
         for begin, phase in _PHASES.items():
             if text.startswith(begin) and phase not in said:
                 said.append(phase)
@@ -177,7 +183,7 @@ def build(
     # One that is there may be of another design: nobody is to load it for this one.
     bitstream.unlink(missing_ok=True)
 
-    say("Yosys: synthesis", 0)
+    say(f"Yosys: synthesis ({WARM_UP})", 0)
     synthesis = synthesise_source(design.source, target=family.name, folder=folder, commands=design.commands)
     say("Yosys: synthesis", 1)
     say("clean-up of the netlist", 0)
