@@ -65,7 +65,7 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
 @click.option(
     "--seeds",
     type=click.IntRange(1, 99),
-    default=1,
+    default=4,
     show_default=True,
     help="Placements to try until timing closes, one seed after the other.",
 )

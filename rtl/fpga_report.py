@@ -18,7 +18,7 @@ STORE = "weight store on the chip"
 #: Bits on a serial line for a byte.
 _CHARACTER_BITS = 10
 #: Placements after which other seeds are no longer the first thing to try.
-_ENOUGH_SEEDS = 4
+_ENOUGH_SEEDS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,7 @@ def timing_advice(build: FpgaBuild) -> str:
     late = 1e3 / got - 1e3 / wanted
     advice = []
     if len(build.tried) < _ENOUGH_SEEDS:
-        advice.append(f"more placements (--seeds {2 * _ENOUGH_SEEDS})")
+        advice.append(f"more placements (--seeds {_ENOUGH_SEEDS})")
     slower = int(got)
     if design.pll is not None:
         slower_clock = nearest_below(design.part.family.name, design.pll.input_mhz, got)
