@@ -1,6 +1,6 @@
 """A store on the chip: the host writes words, what reads it takes beats, one a cycle, whenever it likes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -9,9 +9,14 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.job import index_range
 from tritforge.accel.store_sizes import WORD_BITS
 
-#: What Yosys must do before ``synth_ice40 -spram``: large memories of iCE40 come up with anything in them, and a
-#: memory of Amaranth's with zeros. What is read of a store was written before.
-YOSYS_WITHOUT_INITIAL_VALUES = "delete t:$meminit_v2 r:MEMID=*store_bank* %i"
+#: What Yosys should know of the memories named ``store_bank`` before it maps them. They need no initial values, which
+#: large memories of iCE40 do not have: what is read was written before. And nothing reads a word while it is written,
+#: so block memories need no logic that gives the old one: no bank is enabled for both, but for that of results, and
+#: a host does not read those that are to come.
+YOSYS_PREPARATION = """\
+delete t:$meminit_v2 r:MEMID=*store_bank* %i
+setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:MEMID=*store_bank* %i"""
+
 #: Places behind the memory: as many as keep its pace.
 _PLACES = 3
 
@@ -24,6 +29,13 @@ def read_layout(depth: int) -> StructLayout:
 def marked_layout(width: int) -> StructLayout:
     """Layout of a beat and its mark."""
     return StructLayout({"data": width, "beyond": 1})
+
+
+def beat_place(address: Value, *, beat_bytes: int, depth: int) -> Value:
+    """Return the beat of a byte address in a store of `depth` beats; the top bit says that it is beyond the end."""
+    index = address >> (beat_bytes.bit_length() - 1)
+    bits = depth.bit_length() - 1
+    return Cat(index[:bits], index[bits:].any())
 
 
 class BeatMemory(wiring.Component):
@@ -106,7 +118,7 @@ class BeatMemory(wiring.Component):
             m.d.sync += [fetched.eq(0), arrived.eq(0), held.eq(0)]
         return m
 
-    def _places(self, m: Module, held: Signal, arrived: Signal, beat: Cat) -> None:
+    def _places(self, m: Module, held: Signal, arrived: Signal, beat: Value) -> None:
         """Place a queue of registers, whose first is the output."""
         places = [Signal(self.width + 1, name=f"place{index}", reset_less=True) for index in range(_PLACES)]
         taken, left = Signal(), Signal.like(held)

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.frame_receiver import ANSWER_SYNC, BUFFER_BYTES, CHECKSUM, CHECKSUM_BYTES, LARGEST_WORDS
+from tritforge.accel.frame_receiver import ANSWER_SYNC, BUFFER_BYTES, CHECKSUM, CHECKSUM_BYTES
 
 
 class Status(enum.IntEnum):
@@ -37,7 +37,7 @@ class FrameSender(wiring.Component):
 
     Members
     -------
-    i : In, stream of `answer_layout`, with 64 words at most; not ready until the answer before has left
+    i : In, stream of `answer_layout`, with 64 words at most; taken when the answer has left
     address : Out, byte of the buffer to read
     data : In, that byte, in the next cycle
     o : Out, stream of bytes
@@ -56,52 +56,51 @@ class FrameSender(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         m.submodules.crc = crc = CHECKSUM(data_width=8).create()
-        # The head's bytes that are to come, or the checksum's; and how many.
-        bytes_left = Signal(8 * _HEAD_BYTES)
-        count = Signal(range(_HEAD_BYTES + 1))
-        payload_left = Signal(range(4 * LARGEST_WORDS + 1))
-        byte = Signal(8)
-        room, send = Signal(), Signal()
-        m.d.comb += [room.eq(~self.o.valid | self.o.ready), crc.data.eq(byte), byte.eq(bytes_left[:8])]
+        answer = self.i.payload
+        head = Cat(Const(int.from_bytes(ANSWER_SYNC, "little"), 8 * _SYNC_BYTES), answer.as_value())
+        # Byte of the head or of the checksum; the last one of the payload, if there is one.
+        place = Signal(range(_HEAD_BYTES))
+        last, empty = Signal.like(self.address), Signal()
+        byte, room, send = Signal(8), Signal(), Signal()
+        m.d.comb += [
+            byte.eq(head.word_select(place, 8)),
+            room.eq(~self.o.valid | self.o.ready),
+            crc.data.eq(byte),
+        ]
+        m.d.sync += [last.eq(4 * answer.words - 1), empty.eq(answer.words == 0)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(send):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(byte)]
         with m.FSM():
             with m.State("idle"):
-                m.d.comb += [self.i.ready.eq(1), crc.start.eq(1)]
-                m.d.sync += [
-                    bytes_left.eq(
-                        Cat(Const(int.from_bytes(ANSWER_SYNC, "little"), 8 * _SYNC_BYTES), self.i.payload)
-                    ),
-                    count.eq(_HEAD_BYTES),
-                    payload_left.eq(4 * self.i.payload.words),
-                    self.address.eq(0),
-                ]
+                m.d.comb += crc.start.eq(1)
+                m.d.sync += [place.eq(0), self.address.eq(0)]
                 with m.If(self.i.valid):
                     m.next = "head"
             with m.State("head"):
-                m.d.comb += [send.eq(room), crc.valid.eq(room & (count <= _HEAD_BYTES - _SYNC_BYTES))]
+                m.d.comb += [send.eq(room), crc.valid.eq(room & (place >= _SYNC_BYTES))]
                 with m.If(room):
-                    m.d.sync += [bytes_left.eq(bytes_left >> 8), count.eq(count - 1)]
-                    with m.If(count == 1):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(place == _HEAD_BYTES - 1):
+                        m.d.sync += place.eq(0)
                         m.next = "fetch"
+                        with m.If(empty):
+                            m.next = "checksum"
             with m.State("fetch"):
-                # The buffer answers while this state lasts, and the checksum takes the byte before.
-                m.d.sync += [payload_left.eq(payload_left - 1), count.eq(CHECKSUM_BYTES)]
                 m.next = "payload"
-                with m.If(payload_left == 0):
-                    m.d.sync += bytes_left.eq(crc.crc)
-                    m.next = "checksum"
             with m.State("payload"):
                 m.d.comb += [byte.eq(self.data), send.eq(room), crc.valid.eq(room)]
                 with m.If(room):
                     m.d.sync += self.address.eq(self.address + 1)
                     m.next = "fetch"
+                    with m.If(self.address == last):
+                        m.next = "checksum"
             with m.State("checksum"):
-                m.d.comb += send.eq(room)
+                m.d.comb += [byte.eq(crc.crc.word_select(place, 8)), send.eq(room)]
                 with m.If(room):
-                    m.d.sync += [bytes_left.eq(bytes_left >> 8), count.eq(count - 1)]
-                    with m.If(count == 1):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(place == CHECKSUM_BYTES - 1):
+                        m.d.comb += self.i.ready.eq(1)
                         m.next = "idle"
         return m

@@ -46,13 +46,14 @@ class RequestCheck(wiring.Component):
         m = Module()
         request = self.request
         offset = request.address[_WORD_SHIFT:SPACE_SHIFT]
-        # The last word's index among the payload's and in the space; of account where the length is right.
+        bits = max(words for _, words in self.spaces.values()).bit_length() - 1
+        # The last word's index among the payload's and in the space; of account where the rest is right.
         last_of_payload = Signal(range(LARGEST_WORDS))
-        last = Signal(len(offset) + 1)
+        last = Signal(bits + 1)
         right = Signal()
         m.d.sync += [
             last_of_payload.eq(request.words - 1),
-            last.eq(offset + last_of_payload),
+            last.eq(offset[:bits] + last_of_payload),
             right.eq(
                 (request.words != 0) & (request.words <= LARGEST_WORDS) & (request.address[:_WORD_SHIFT] == 0)
             ),
@@ -124,7 +125,7 @@ class Link(wiring.Component):
         m.submodules.check = check = RequestCheck(self.sizes)
         m.submodules.access = access = RequestAccess(self.sizes, silence_characters=self.silence_characters)
         m.submodules.sender = sender = FrameSender()
-        m.submodules.buffer = buffer = Memory(shape=8, depth=BUFFER_BYTES, init=[])
+        m.submodules.store_bank = buffer = Memory(shape=8, depth=BUFFER_BYTES, init=[])
         write, read = buffer.write_port(), buffer.read_port()
         wiring.connect(m, wiring.flipped(self.rx), receiver.i)
         wiring.connect(m, wiring.flipped(self.tx), sender.o)
@@ -141,6 +142,8 @@ class Link(wiring.Component):
             write.addr.eq(Mux(walking, access.buffer_address, receiver.address)),
             write.data.eq(Mux(walking, access.buffer_w_data, receiver.data)),
             write.en.eq(Mux(walking, access.buffer_write, receiver.write)),
+            # Nothing reads while a byte is written, and block memories need not say what that gives.
+            read.en.eq(~write.en),
             read.addr.eq(Mux(walking, access.buffer_address, sender.address)),
             self.active.eq(~receiver.hunting),
         ]
@@ -200,11 +203,9 @@ class Link(wiring.Component):
             with m.State("repeat"):
                 m.d.sync += answer.status.eq(Mux(access.unknown, Status.NO_REGISTER, Status.OK))
                 m.next = "answer"
+            # The next request may use the buffer when the payload is out of it.
             with m.State("answer"):
                 m.d.comb += sender.i.valid.eq(1)
                 with m.If(sender.i.ready):
-                    m.next = "send"
-            # The next request may use the buffer when the payload is out of it.
-            with m.State("send"), m.If(sender.i.ready):
-                m.d.comb += receiver.o.ready.eq(1)
-                m.next = "wait"
+                    m.d.comb += receiver.o.ready.eq(1)
+                    m.next = "wait"

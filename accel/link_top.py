@@ -33,7 +33,7 @@ def link_control(config: AcceleratorConfig) -> ControlConfig:
     return ControlConfig(
         address_bits=(max(sizes.weights, sizes.results) - 1).bit_length(),
         queue_depth=2,
-        in_flight=4,
+        in_flight=2,
         results="store",
         activation_store_bytes=sizes.activations,
         result_store_bytes=sizes.results,

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.beat_memory import BeatMemory
+from tritforge.accel.beat_memory import BeatMemory, beat_place
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.descriptor import RESPONSE_BITS, Response, load_layout, store_layout
 from tritforge.accel.job import index_range
@@ -145,6 +145,7 @@ class ResultStore(wiring.Component):
         # The place of the next beat, whose top bit says that it is beyond the end; and whether one was.
         active, failed = Signal(), Signal()
         place = Signal(depth.bit_length())
+        first = beat_place(self.stores.payload.address, beat_bytes=beat_bytes, depth=depth)
         taken, end = Signal(), Signal()
         m.d.comb += [
             self.stores.ready.eq(~active & ~self.quiesce),
@@ -163,13 +164,13 @@ class ResultStore(wiring.Component):
                 active.eq(~beat.last),
             ]
         with m.If(self.stores.valid & self.stores.ready):
-            m.d.sync += [active.eq(1), failed.eq(0), place.eq(self.stores.payload.address // beat_bytes)]
+            m.d.sync += [active.eq(1), failed.eq(0), place.eq(first)]
         with m.If(self.quiesce):
             m.d.sync += [active.eq(0), self.stored.eq(0)]
 
         words = []
         for bank in range(banks):
-            m.submodules[f"bank{bank}"] = memory = Memory(shape=WORD_BITS, depth=max(2, depth), init=[])
+            m.submodules[f"store_bank{bank}"] = memory = Memory(shape=WORD_BITS, depth=max(2, depth), init=[])
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.addr.eq(place),

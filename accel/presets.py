@@ -41,6 +41,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
         weight_port_bits=32,
         act_port_bits=32,
         result_port_bits=32,
+        negation="carry",
+        levels_per_register=4,
         weight_store="bram",
         weight_store_bytes=1 << 16,
     ),

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tritforge.accel.beat_memory import BeatMemory
+from tritforge.accel.beat_memory import BeatMemory, beat_place
 from tritforge.accel.beat_walk import BeatWalk
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.descriptor import Response, fetch_layout, weight_beat_layout
@@ -22,7 +22,7 @@ class WeightStore(wiring.Component):
     config
         Size, port and packing.
     address_bits
-        Width of an image's address; the image starts inside the store, at a multiple of a beat's bytes.
+        Width of an image's address, which is a multiple of a beat's bytes.
 
     Members
     -------
@@ -73,7 +73,7 @@ class WeightStore(wiring.Component):
         active, final = Signal(), Signal()
         address = Signal(depth.bit_length())
         # The walk takes a job when the last step of the one before leaves it, so there is one start to remember.
-        start, first = Signal(range(depth)), Signal(init=1)
+        start, first = Signal.like(address), Signal(init=1)
         issued, taken = Signal(), Signal()
         m.d.comb += [
             memory.reads.valid.eq(active),
@@ -92,7 +92,7 @@ class WeightStore(wiring.Component):
             with m.If(first):
                 m.d.sync += address.eq(start)
         with m.If(self.fetches.valid & self.fetches.ready):
-            m.d.sync += start.eq(fetch.address // beat_bytes)
+            m.d.sync += start.eq(beat_place(fetch.address, beat_bytes=beat_bytes, depth=depth))
         with m.If(self.quiesce):
             m.d.sync += [active.eq(0), first.eq(1)]
         return m

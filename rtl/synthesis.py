@@ -17,7 +17,7 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from tritforge.accel.beat_memory import YOSYS_WITHOUT_INITIAL_VALUES
+from tritforge.accel.beat_memory import YOSYS_PREPARATION
 from tritforge.accel.datapath import VendorCells
 from tritforge.accel.errors import InputError, MissingToolError, SimulationError
 from tritforge.accel.files import write_atomically
@@ -39,12 +39,12 @@ SCRIPTS = {
 #: by its whole length.
 _ECP5_MAPPED = "synth_ecp5 -top top -nodsp -nowidelut"
 MAPPED_SCRIPTS = {
-    "ecp5": f"{_ECP5_MAPPED} -run :map_luts\n"
+    "ecp5": f"{YOSYS_PREPARATION}\n{_ECP5_MAPPED} -run :map_luts\n"
     "rename -wire t:TRELLIS_FF\n"
     "rename -hide w:*\n"
     f"{_ECP5_MAPPED} -run map_luts:check\n"
     "blackbox =A:whitebox",
-    "ice40": f"{YOSYS_WITHOUT_INITIAL_VALUES}\nsynth_ice40 -top top -spram",
+    "ice40": f"{YOSYS_PREPARATION}\nsynth_ice40 -top top -spram",
 }
 
 #: Cells that are one LUT each, by target. A carry cell of ECP5 takes two, a memory of 16 x 4 bits four.
