@@ -75,7 +75,8 @@ class JobCheck(wiring.Component):
             (self.out_of_range, [self.address_beyond]),
         )
         for index, (verdict, conditions) in enumerate(reasons):
-            found = Signal(len(conditions), name=f"found_{verdict.name}")
+            # After a reset all is wrong, until it was compared.
+            found = Signal(len(conditions), init=(1 << len(conditions)) - 1, name=f"found_{verdict.name}")
             m.d.sync += [found.eq(Cat(conditions)), verdict.eq(self.found[index])]
             m.d.comb += self.found[index].eq(found.any())
         return m

@@ -58,3 +58,19 @@ def test_a_job_s_verdict_is_that_of_its_bounds(results: str, jobs: list[dict[str
             assert verdict == (illegal, odd, job["address_beyond"]), job
 
     run(dut, main)
+
+
+def test_nothing_is_legal_before_it_was_compared() -> None:
+    dut = JobCheck(TINY, ControlConfig())
+
+    async def main(ctx: Any) -> None:
+        for name in ("m", "k", "tokens"):
+            ctx.set(dut.parameters.job[name], 1)
+        assert ctx.get(dut.found) == 0b111
+        await ctx.tick()
+        assert ctx.get(dut.found) == 0
+        assert (ctx.get(dut.illegal), ctx.get(dut.misaligned), ctx.get(dut.out_of_range)) == (1, 1, 1)
+        await ctx.tick()
+        assert (ctx.get(dut.illegal), ctx.get(dut.misaligned), ctx.get(dut.out_of_range)) == (0, 0, 0)
+
+    run(dut, main)
