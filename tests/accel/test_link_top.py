@@ -1,17 +1,14 @@
 """The whole top through its serial pins: a product bit exact, and what a host meets on the way."""
 
-from dataclasses import replace
 from typing import Any
 
 import link_host as host
 import numpy as np
-import pytest
 from amaranth.sim import Simulator
 from driving import Product
 from link_host import ACTIVATIONS, OK, READ, REGISTERS, RESULTS, WEIGHTS, WRITE, Answer, Answers, request
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.errors import InputError
 from tritforge.accel.link_top import LinkTop
 from tritforge.accel.register_map import ID
 from tritforge.accel.uart import CHARACTER_BITS
