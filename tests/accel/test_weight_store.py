@@ -55,7 +55,7 @@ def fetch(matrix: npt.NDArray[np.int8], address: int, number: int = 0) -> dict[s
     return {"m": m, "k": k, "address": address, "number": number}
 
 
-class Held(wiring.Component):
+class Held(wiring.Component):  # type: ignore[misc]
     """A store whose fetches wait until they may go."""
 
     def __init__(self, store: WeightStore) -> None:
