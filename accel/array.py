@@ -63,7 +63,7 @@ class TileArray(wiring.Component):
     sums : Out, sums of the rows
     sums_valid : Out, high when `sums` are those of the last tile along K
 
-    The latency from `issue` to `sums` is ``config.latency`` cycles; the throughput is one token a cycle.
+    The latency from `issue` to `sums` is ``config.array_latency`` cycles; the throughput is one token a cycle.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

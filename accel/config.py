@@ -328,9 +328,14 @@ class AcceleratorConfig:
         return self.positions + self.tree_levels
 
     @property
-    def latency(self) -> int:
-        """Cycles from the issue of a token's word to its sum: activation register, datapath, accumulator."""
+    def array_latency(self) -> int:
+        """Cycles from a token's word to its sum: activation register, datapath, accumulator."""
         return 1 + self.datapath_latency + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the issue of a token to its sum: two of the buffer, which it is read from, then the array."""
+        return 2 + self.array_latency
 
     # Jobs
 

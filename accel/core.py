@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.activations import ActivationBuffer
 from tritforge.accel.array import TileArray
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.datapath import copy
 from tritforge.accel.job import READER_PLACES, Error, JobPort, job_flags, job_layout
 from tritforge.accel.partial_sums import beat_layout
 from tritforge.accel.results import ResultQueue
@@ -39,7 +40,7 @@ class Core(wiring.Component):
     error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
     begun : Out, with `observed`, high for the cycle in which the weight loader takes a job: the weight beats from the
         next cycle on are that job's
-    illegal : Out, with `observed`, high for one cycle after a weight beat with an illegal code was taken
+    illegal : Out, with `observed`, high for one cycle, two cycles after a weight beat with an illegal code was taken
     """
 
     def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:
@@ -98,6 +99,10 @@ class Core(wiring.Component):
         m.submodules.array = array = self.make_array()
         m.submodules.queue = queue = self.make_queue()
 
+        # A token enters the array two cycles after its issue, with its word and, where one starts, its tile.
+        issued, issue, swap = Signal.like(array.issue), Signal.like(array.issue), Signal()
+        m.d.sync += [issued.eq(sequencer.issue), issue.eq(issued), swap.eq(sequencer.swap)]
+
         wiring.connect(m, wiring.flipped(self.jobs), port.jobs)
         wiring.connect(m, wiring.flipped(self.weights), loader.beats)
         wiring.connect(m, wiring.flipped(self.results), queue.o)
@@ -105,16 +110,15 @@ class Core(wiring.Component):
             wiring.connect(m, wiring.flipped(self.partials), queue.partials)
         wiring.connect(m, port.o2, queue.jobs)
         m.d.comb += [
-            sequencer.tile_valid.eq(loader.tile.valid),
+            sequencer.tile_valid.eq(loader.tile_valid),
             sequencer.popped.eq(queue.popped),
-            loader.tile.ready.eq(sequencer.swap),
+            loader.swap.eq(sequencer.swap),
             buffer.address.eq(sequencer.address),
-            buffer.enable.eq(sequencer.enable),
             buffer.release.eq(sequencer.release),
-            array.issue.eq(sequencer.issue),
+            array.issue.eq(issue),
             array.word.eq(buffer.data),
-            array.swap.eq(sequencer.swap.replicate(len(array.swap))),
-            array.tile.eq(loader.tile.payload),
+            array.swap.eq(Cat(copy(m, swap, group, "swap") for group in range(len(array.swap)))),
+            array.tile.eq(loader.tile),
             queue.sums.eq(array.sums),
             queue.push.eq(array.sums_valid),
         ]
@@ -140,8 +144,8 @@ class Core(wiring.Component):
             taken.eq(self.jobs.valid & self.jobs.ready),
             self.busy.eq(jobs_inside != 0),
         ]
-        m.d.sync += jobs_inside.eq(jobs_inside + (taken & ~port.refused) - queue.finished)
-        with m.If(taken):
+        m.d.sync += jobs_inside.eq(jobs_inside + taken - port.refused - queue.finished)
+        with m.If(port.checked):
             m.d.sync += self.error.eq(Mux(port.refused, Error.ILLEGAL_JOB, Error.NONE))
         with m.If(illegal):
             m.d.sync += self.error.eq(Error.ILLEGAL_TRIT)

@@ -3,10 +3,10 @@
 import enum
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import StructLayout
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.data import StructLayout, View
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.config import AcceleratorConfig
@@ -64,9 +64,10 @@ class JobPort(wiring.Component):
     -------
     jobs : In, stream of jobs; taken when every reader has a place
     o0, o1, ... : Out, stream of jobs, one for each reader
-    refused : Out, high for the cycle in which an illegal job was taken and dropped
+    checked : Out, high in the cycle after a job was taken
+    refused : Out, high in that cycle if the job was illegal, and dropped
 
-    A job leaves one cycle after it was taken.
+    A job is offered one cycle after it was taken, and two cycles later than that where more than one can wait.
     """
 
     def __init__(self, config: AcceleratorConfig, places: Sequence[int] = READER_PLACES) -> None:
@@ -74,46 +75,56 @@ class JobPort(wiring.Component):
         self.places = tuple(places)
         port = stream.Signature(job_layout(config))
         super().__init__(
-            {"jobs": In(port), "refused": Out(1)} | {f"o{index}": Out(port) for index in range(len(places))}
+            {"jobs": In(port), "checked": Out(1), "refused": Out(1)}
+            | {f"o{index}": Out(port) for index in range(len(places))}
         )
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        config, job = self.config, self.jobs.payload
+        # The job is taken first and judged in a register: its numbers pass long comparisons, and much waits for them.
+        job = Signal.like(self.jobs.payload)
         legal, taken = Signal(), Signal()
         full = []
         for index, places in enumerate(self.places):
             output = getattr(self, f"o{index}")
             if places == 1:
-                full.append(output.valid)
-                with m.If(output.valid & output.ready):
-                    m.d.sync += output.valid.eq(0)
-                with m.If(taken & legal):
-                    m.d.sync += [output.valid.eq(1), output.payload.eq(job)]
+                offered = Signal(name=f"offered{index}")
+                full.append(offered)
+                m.d.comb += [output.valid.eq(offered & legal), output.payload.eq(job)]
+                with m.If(taken):
+                    m.d.sync += offered.eq(1)
+                with m.Elif(output.ready | ~legal):
+                    m.d.sync += offered.eq(0)
             else:
-                m.submodules[f"waiting{index}"] = fifo = SyncFIFO(
-                    width=job.as_value().shape().width, depth=places
+                # A register behind the memory makes one place more; `waiting` counts those that are spoken for.
+                m.submodules[f"waiting{index}"] = fifo = SyncFIFOBuffered(
+                    width=job.as_value().shape().width, depth=places + 1
                 )
-                full.append(~fifo.w_rdy)
+                waiting = Signal(range(places + 1), name=f"count{index}")
+                full.append(waiting == places)
                 m.d.comb += [
                     fifo.w_data.eq(job.as_value()),
-                    fifo.w_en.eq(taken & legal),
+                    fifo.w_en.eq(self.checked & legal),
                     output.valid.eq(fifo.r_rdy),
                     output.payload.eq(fifo.r_data),
                     fifo.r_en.eq(output.ready),
                 ]
+                m.d.sync += waiting.eq(waiting + taken - self.refused - (output.valid & output.ready))
         m.d.comb += [
-            legal.eq(
-                (job.m != 0)
-                & (job.m <= config.m_max)
-                & (job.k != 0)
-                & (job.k <= config.k_max)
-                & (job.tokens != 0)
-                & (job.tokens <= config.tokens_max)
-                & ((job.tokens == 1) | ~(job.sparse if config.sparse else Const(0, 1)))
-            ),
             self.jobs.ready.eq(~Cat(full).any()),
             taken.eq(self.jobs.valid & self.jobs.ready),
-            self.refused.eq(taken & ~legal),
+            self.refused.eq(self.checked & ~legal),
         ]
+        m.d.sync += self.checked.eq(taken)
+        with m.If(taken):
+            m.d.sync += [job.eq(self.jobs.payload), legal.eq(self._is_legal(self.jobs.payload))]
         return m
+
+    def _is_legal(self, job: View) -> Value:
+        """Return whether a job is within the bounds."""
+        config = self.config
+        bounds = {"m": config.m_max, "k": config.k_max, "tokens": config.tokens_max}
+        conditions = [(job[name] != 0) & (job[name] <= high) for name, high in bounds.items()]
+        if config.sparse:
+            conditions.append((job.tokens == 1) | ~job.sparse)
+        return Cat(conditions).all()

@@ -1,6 +1,6 @@
 """Results: a queue of sums, turned into a stream of 32-bit words without gaps."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.fifo import SyncFIFOBuffered
@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.array import sums_layout
 from tritforge.accel.codes import RESULT_WORD_BITS
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.countdown import Countdown
 from tritforge.accel.job import index_range, job_layout
 from tritforge.accel.partial_sums import PartialSums, beat_layout, packed_layout
 
@@ -150,30 +151,30 @@ class ResultQueue(wiring.Component):
         else:
             wiring.connect(m, wiring.flipped(self.o), packer.o)
 
-        job = Signal(job_layout(config))
         busy = Signal()
-        m_left = Signal(Shape.cast(job.m.shape()).width)
-        token = Signal(index_range(config.tokens_max))
-        # An entry leaves in parts of up to a beat; the number of parts is rounded up for a mux without holes.
-        parts_bits = max(1, (-(-config.rows // size) - 1).bit_length())
-        part = Signal(parts_bits)
+        token_end, job_end, sent = Signal(), Signal(), Signal()
+        # An entry leaves in parts of up to a beat. Ends are known in registers, since much hangs on them.
+        parts = Countdown("rows", config.rows, size)
+        tokens = Countdown("tokens", config.tokens_max, 1)
+        row_tiles = Countdown("m", config.m_max, config.rows)
+        row_end = parts.last
+        # Whether the next row tile is the last: its rows are counted from its first entry on.
+        last_next = Signal()
+        # The number of parts is rounded up for a mux without holes.
+        part = Signal(max(1, (-(-config.rows // size) - 1).bit_length()))
         words = [
             fifo.r_data.word_select(row, config.acc_bits).as_signed() if row < config.rows else Const(0, 1)
-            for row in range(size << parts_bits)
+            for row in range(size << len(part))
         ]
-        rows_here, left = Signal(range(config.rows + 1)), Signal(range(config.rows + 1))
-        row_end, token_end, job_end, sent = Signal(), Signal(), Signal(), Signal()
         chunk = packer.i.payload
         m.d.comb += [
             fifo.w_data.eq(Cat(*self.sums)),
             fifo.w_en.eq(self.push),
-            rows_here.eq(Mux(m_left <= config.rows, m_left, config.rows)),
-            left.eq(rows_here - part * size),
-            row_end.eq(left <= size),
-            token_end.eq(token == job.tokens - 1),
-            job_end.eq(row_end & token_end & (m_left <= config.rows)),
+            token_end.eq(tokens.last),
+            job_end.eq(row_end & token_end & row_tiles.last),
             packer.i.valid.eq(busy & fifo.r_rdy),
-            chunk.count.eq(Mux(row_end, left, size)),
+            # What is left of a last part is a number below 0, the lower the fewer: its low bits are the rows less 1.
+            chunk.count.eq(Mux(row_end, parts.rest[: size.bit_length() - 1] + 1, size)),
             chunk.last.eq(job_end),
             sent.eq(packer.i.valid & packer.i.ready),
             self.popped.eq(sent & row_end),
@@ -183,16 +184,31 @@ class ResultQueue(wiring.Component):
             self.finished.eq(self.o.valid & self.o.ready & self.o.payload.last),
         ]
         m.d.comb += [chunk.words[index].eq(Array(words[index::size])[part]) for index in range(size)]
-        if config.partial_sums:
-            m.d.comb += chunk.accumulate.eq(job.accumulate)
         with m.If(sent):
             m.d.sync += part.eq(Mux(row_end, 0, part + 1))
+            parts.wrap(m)
         with m.If(self.popped):
-            m.d.sync += token.eq(Mux(token_end, 0, token + 1))
+            tokens.wrap(m)
             with m.If(token_end):
-                m.d.sync += m_left.eq(m_left - config.rows)
+                row_tiles.advance(m)
+                m.d.sync += last_next.eq(row_tiles.rest < 2 * config.rows)
+                # The next row tile: rows in full, or those that are left.
+                with m.If(last_next):
+                    parts.start(m, row_tiles.rest - size)
+                with m.Else():
+                    parts.load(m, Const(config.rows))
             with m.If(job_end):
                 m.d.sync += busy.eq(0)
+        job = self.jobs.payload
         with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [busy.eq(1), job.eq(self.jobs.payload), m_left.eq(self.jobs.payload.m)]
+            m.d.sync += busy.eq(1)
+            tokens.load(m, job.tokens)
+            row_tiles.load(m, job.m)
+            parts.load(m, Mux(job.m <= config.rows, job.m, config.rows))
+            m.d.sync += last_next.eq(job.m <= 2 * config.rows)
+        if config.partial_sums:
+            accumulate = Signal()
+            m.d.comb += chunk.accumulate.eq(accumulate)
+            with m.If(self.jobs.valid & self.jobs.ready):
+                m.d.sync += accumulate.eq(job.accumulate)
         return m

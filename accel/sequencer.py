@@ -1,12 +1,13 @@
 """Sequencer: issues one token of one tile a cycle, and waits only where a stream or the result queue waits."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.activations import loaded_layout
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.countdown import Countdown
 from tritforge.accel.job import index_range
 
 
@@ -23,9 +24,8 @@ def issue_layout(config: AcceleratorConfig) -> StructLayout:
 class Sequencer(wiring.Component):
     """Walks a job: for each row tile, for each tile along K, for each token.
 
-    The word of the next token is read from the activation buffer while the present one is issued, across
-    tiles and jobs, so the array sees a token every cycle. A token is issued when its tile is there and, in the last
-    tile along K, when the result queue has a place for its sums; from then on nothing in the array can stall.
+    Across tiles and jobs the array sees a token every cycle. A token is issued when its tile is there and, in the
+    last tile along K, when the result queue has a place for its sums; from then on nothing in the array can stall.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Sequencer(wiring.Component):
     loaded : In, stream of jobs whose activations are in the buffer
     tile_valid : In, the next tile is assembled
     popped : In, the result queue gave an entry away
-    address, enable : Out, read port of the activation buffer
+    address : Out, the word of the token at hand in the activation buffer
     release : Out, words that the finished job gives back to the buffer
-    issue : Out, the token issued in this cycle; its word is on the buffer's output
+    issue : Out, the token issued in this cycle, in which its word is addressed
     swap : Out, high with the first token of a tile: the assembled tile becomes the active one
     reserve : In, with `sparse`, another place in the result queue is taken, while no token is issued
     room : Out, with `sparse`, the result queue has a place that is not yet spoken for
@@ -54,7 +54,6 @@ class Sequencer(wiring.Component):
                 "tile_valid": In(1),
                 "popped": In(1),
                 "address": Out(range(config.buffer_words)),
-                "enable": Out(1),
                 "release": Out(config.buffer_words.bit_length()),
                 "issue": Out(issue_layout(config)),
                 "swap": Out(1),
@@ -62,80 +61,93 @@ class Sequencer(wiring.Component):
             | shared
         )
 
-    def last_tile(self, k_left: Signal) -> Signal:
-        """Return whether the tile at hand is the last along K."""
-        return k_left <= self.config.lanes
+    def tiles(self) -> Countdown:
+        """Return the counter of the inputs along K, a tile a step."""
+        return Countdown("k", self.config.k_max, self.config.lanes)
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         config = self.config
-        current = Signal(loaded_layout(config))
-        job = current.job
-        active, primed = Signal(), Signal()
-        m_left = Signal(Shape.cast(job.m.shape()).width)
-        k_left = Signal(Shape.cast(job.k.shape()).width)
+        active = Signal()
+        # What follows from where the walk is lies in registers; only what it waits for is found out in the cycle.
+        tokens = Countdown("tokens", config.tokens_max, 1)
+        tiles = self.tiles()
+        row_tiles = Countdown("m", config.m_max, config.rows)
+        token_end, k_end = tokens.last, tiles.last
         token = Signal(index_range(config.tokens_max))
-        base, tile_base, address = (
-            Signal(range(config.buffer_words), name=n) for n in ("base", "tile_base", "addr")
-        )
-        credit = Signal(range(config.result_entries + 1), init=config.result_entries)
-
-        token_end, k_end, m_end, job_end = Signal(), Signal(), Signal(), Signal()
-        go, take = Signal(), Signal()
+        first_token, first_tile = Signal(), Signal()
+        job_end, go, take, spoken_for = Signal(), Signal(), Signal(), Signal()
+        room = self._count_room(m, spoken_for)
         m.d.comb += [
-            token_end.eq(token == job.tokens - 1),
-            k_end.eq(self.last_tile(k_left)),
-            m_end.eq(m_left <= config.rows),
-            job_end.eq(token_end & k_end & m_end),
-            go.eq(active & primed & (self.tile_valid | (token != 0)) & (~k_end | (credit != 0))),
-            self.swap.eq(go & (token == 0)),
+            job_end.eq(token_end & k_end & row_tiles.last),
+            go.eq(active & (self.tile_valid | ~first_token) & (~k_end | room)),
+            spoken_for.eq(go & k_end),
+            self.swap.eq(go & first_token),
             self.issue.valid.eq(go),
-            self.issue.first.eq(k_left == job.k),
+            self.issue.first.eq(first_tile),
             self.issue.last.eq(k_end),
-            self.issue.bias_end.eq(self.issue.first & token_end),
+            self.issue.bias_end.eq(first_tile & token_end),
             self.issue.token.eq(token),
             take.eq(~active | (go & job_end)),
             self.loaded.ready.eq(take),
-            self.release.eq(Mux(go & job_end, current.words, 0)),
         ]
-        spoken_for = go & k_end
         if config.sparse:
-            spoken_for |= self.reserve
-        left = credit + self.popped - spoken_for
-        m.d.sync += credit.eq(left)
-        if config.sparse:
-            room = Signal(init=1)
-            m.d.sync += room.eq(left != 0)
             m.d.comb += self.room.eq(room)
+        self._walk_words(m, go=go, token_end=token_end, k_end=k_end, job_end=job_end)
 
-        # Address of the word after the one at hand; jobs lie one behind the other.
-        following, next_tile, next_job = (
-            Signal(range(config.buffer_words), name=n) for n in ("next", "next_tile", "next_job")
+        with m.If(go):
+            m.d.sync += [token.eq(Mux(token_end, 0, token + 1)), first_token.eq(token_end)]
+            tokens.wrap(m)
+            with m.If(token_end):
+                m.d.sync += first_tile.eq(k_end)
+                tiles.wrap(m)
+            with m.If(token_end & k_end):
+                row_tiles.advance(m)
+            with m.If(job_end):
+                m.d.sync += active.eq(0)
+        with m.If(take & self.loaded.valid):
+            job = self.loaded.payload.job
+            m.d.sync += [active.eq(1), first_token.eq(1), first_tile.eq(1)]
+            tokens.load(m, job.tokens)
+            tiles.load(m, job.k)
+            row_tiles.load(m, job.m)
+        return m
+
+    def _count_room(self, m: Module, spoken_for: Value) -> Signal:
+        """Return whether the result queue has a place that is not yet spoken for: a register."""
+        config = self.config
+        credit = Signal(range(config.result_entries + 1), init=config.result_entries)
+        room = Signal(init=1)
+        spent: Value = spoken_for
+        if config.sparse:
+            spent = spoken_for | self.reserve
+        # A place is spent only where there is one, so an entry that leaves makes room whatever is spent.
+        m.d.sync += [
+            credit.eq(credit + self.popped - spent),
+            room.eq(self.popped | Mux(spent, credit != 1, room)),
+        ]
+        return room
+
+    def _walk_words(self, m: Module, *, go: Value, token_end: Value, k_end: Value, job_end: Value) -> None:
+        """Keep the address of the word at hand; jobs lie one behind the other."""
+        config = self.config
+        stride = Signal.like(self.loaded.payload.stride)
+        words = Signal.like(self.loaded.payload.words)
+        base, tile_base, address, next_tile, next_job = (
+            Signal(range(config.buffer_words), name=name)
+            for name in ("base", "tile_base", "word", "next_tile", "next_job")
         )
         m.d.comb += [
-            next_job.eq(base + current.words),
+            next_job.eq(base + words),
             next_tile.eq(Mux(k_end, base, tile_base + 1)),
-            following.eq(Mux(job_end, next_job, Mux(token_end, next_tile, address + current.stride))),
-            self.address.eq(Mux(primed, following, address)),
-            self.enable.eq(go | ~primed),
+            self.address.eq(address),
+            self.release.eq(Mux(go & job_end, words, 0)),
         ]
-        with m.If(active & ~primed):
-            m.d.sync += primed.eq(1)
         with m.If(go):
-            m.d.sync += [address.eq(following), token.eq(Mux(token_end, 0, token + 1))]
+            m.d.sync += address.eq(Mux(job_end, next_job, Mux(token_end, next_tile, address + stride)))
             with m.If(token_end):
-                m.d.sync += [tile_base.eq(next_tile), k_left.eq(Mux(k_end, job.k, k_left - config.lanes))]
-            with m.If(token_end & k_end):
-                m.d.sync += m_left.eq(m_left - config.rows)
+                m.d.sync += tile_base.eq(Mux(job_end, next_job, next_tile))
             with m.If(job_end):
-                # The first word of the next job was read in this cycle if that job is loaded.
-                m.d.sync += [active.eq(0), primed.eq(0), base.eq(next_job), tile_base.eq(next_job)]
-        with m.If(take & self.loaded.valid):
-            m.d.sync += [
-                active.eq(1),
-                primed.eq(active),
-                current.eq(self.loaded.payload),
-                m_left.eq(self.loaded.payload.job.m),
-                k_left.eq(self.loaded.payload.job.k),
-            ]
-        return m
+                m.d.sync += base.eq(next_job)
+        with m.If(self.loaded.valid & self.loaded.ready):
+            m.d.sync += [stride.eq(self.loaded.payload.stride), words.eq(self.loaded.payload.words)]

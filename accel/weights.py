@@ -1,12 +1,13 @@
 """Weight loader: unpacks the next tile of ternary weights while the array works on the present one."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.beats import beat_words, striped_words
 from tritforge.accel.codes import BIAS_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.countdown import Countdown
 from tritforge.accel.decoders import WordDecoder
 from tritforge.accel.job import index_range, job_layout
 
@@ -15,12 +16,13 @@ _FLAGS_PER_REGISTER = 4
 
 
 class WeightLoader(wiring.Component):
-    """Decoders at the port, and behind them one register of a tile's trits, a slice of it for each beat.
+    """Decoders between two registers, and one register of a tile's trits, a slice of it for each beat.
 
     Each row tile starts with the biases of its rows, where the configuration has them (the count of -1 weights, 16
     bits each), then come its tiles along K; both start a beat. A tile is handed over and the first beat of the
     next one taken in the same cycle, so a tile costs as many cycles as it has beats, or as many as the array needs,
-    whichever is more.
+    whichever is more. A beat reaches the tile three cycles after it was taken; a tile is offered one cycle after its
+    last beat was, and read two cycles after it was taken.
 
     A beat of the next tile replaces the trits of the same beat of this one and no others, so an array that takes a
     tile's positions one cycle after the other needs no register of its own for those that come in later beats.
@@ -34,11 +36,13 @@ class WeightLoader(wiring.Component):
     -------
     jobs : In, stream of jobs, in the order of their weights
     beats : In, stream of `weight_port_bits`
-    tile : Out, stream of tiles: trits side by side in the order (position, row, chain)
-    bias : Out, biases of the rows side by side, valid with the first tile of each row tile; not there with negation
-        ``carry``
-    illegal : Out, high for one cycle after a beat with an illegal word was taken. The trits of that word are then
-        not to be relied on; the core reports the job as wrong.
+    tile_valid : Out, a tile can be taken
+    swap : In, the tile is taken, if there is one
+    tile : Out, two cycles after `swap`, the tile taken: trits side by side in the order (position, row, chain)
+    bias : Out, in the same cycle, biases of the rows side by side, of the first tile of each row tile; not there with
+        negation ``carry``
+    illegal : Out, high for one cycle, two cycles after a beat with an illegal word was taken. The trits of that word
+        are then not to be relied on; the core reports the job as wrong.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -46,7 +50,9 @@ class WeightLoader(wiring.Component):
         members = {
             "jobs": In(stream.Signature(job_layout(config))),
             "beats": In(stream.Signature(config.weight_port_bits)),
-            "tile": Out(stream.Signature(config.tile_bits)),
+            "tile_valid": Out(1),
+            "swap": In(1),
+            "tile": Out(config.tile_bits),
             "illegal": Out(1),
         }
         if config.bias_beats:
@@ -56,35 +62,39 @@ class WeightLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         config = self.config
-        job = Signal(job_layout(config))
         busy, full = Signal(), Signal()
-        m_left = Signal(Shape.cast(job.m.shape()).width)
-        k_left = Signal(Shape.cast(job.k.shape()).width)
         in_bias = Signal()
         beat = Signal(index_range(max(config.tile_beats, config.bias_beats)))
+        tiles = Countdown("k", config.k_max, config.lanes)
+        row_tiles = Countdown("m", config.m_max, config.rows)
+        k_end = tiles.last
 
-        # Whether this tile is the row tile's last, the row tile the job's last, and whether a row tile is one tile:
-        # registers that look a tile ahead, since comparing the counters takes most of a cycle.
-        k_end, m_end, one_tile = Signal(), Signal(), Signal()
-
-        taken, weights_taken = Signal(), Signal()
+        taken = Signal()
         bias_end, tile_end, job_end = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.tile.valid.eq(full),
+            self.tile_valid.eq(full),
             # With the last beat of a job the next one is taken, whose first beat may follow at once.
             self.jobs.ready.eq(~busy | (taken & tile_end & job_end)),
-            self.beats.ready.eq(busy & (~full | self.tile.ready)),
+            self.beats.ready.eq(busy & (~full | self.swap)),
             taken.eq(self.beats.valid & self.beats.ready),
-            weights_taken.eq(taken & ~in_bias),
             bias_end.eq(in_bias & (beat == max(config.bias_beats, 1) - 1)),
             tile_end.eq(~in_bias & (beat == config.tile_beats - 1)),
-            job_end.eq(k_end & m_end),
+            job_end.eq(k_end & row_tiles.last),
         ]
-        self._take_words(m, weights_taken, tile_end, beat)
+        # The beat at the port in the cycle before, and what became of it: its place in the tile, a bit for each.
+        payload = Signal(config.weight_port_bits, reset_less=True)
+        taken_words, taken_biases, places = Signal(), Signal(), Signal(config.tile_beats)
+        m.d.sync += [
+            payload.eq(self.beats.payload),
+            taken_words.eq(taken & ~in_bias),
+            taken_biases.eq(taken & in_bias),
+            places.eq(Cat(taken & ~in_bias & (beat == index) for index in range(config.tile_beats))),
+        ]
+        self._take_words(m, payload, taken_words, places)
         if config.bias_beats:
-            self._take_biases(m, taken & in_bias)
+            self._take_biases(m, payload, taken_biases)
 
-        with m.If(self.tile.valid & self.tile.ready):
+        with m.If(self.swap):
             m.d.sync += full.eq(0)
         with m.If(taken):
             m.d.sync += beat.eq(Mux(bias_end | tile_end, 0, beat + 1))
@@ -93,38 +103,40 @@ class WeightLoader(wiring.Component):
         with m.If(taken & tile_end):
             m.d.sync += [
                 full.eq(1),
-                k_left.eq(Mux(k_end, job.k, k_left - config.lanes)),
-                k_end.eq(Mux(k_end, one_tile, k_left <= 2 * config.lanes)),
                 in_bias.eq(k_end & (config.bias_beats > 0)),
                 busy.eq(~job_end),
             ]
+            tiles.wrap(m)
             with m.If(k_end):
-                m.d.sync += [m_left.eq(m_left - config.rows), m_end.eq(m_left <= 2 * config.rows)]
+                row_tiles.advance(m)
         with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [
-                busy.eq(1),
-                in_bias.eq(config.bias_beats > 0),
-                job.eq(self.jobs.payload),
-                m_left.eq(self.jobs.payload.m),
-                k_left.eq(self.jobs.payload.k),
-                k_end.eq(self.jobs.payload.k <= config.lanes),
-                m_end.eq(self.jobs.payload.m <= config.rows),
-                one_tile.eq(self.jobs.payload.k <= config.lanes),
-            ]
+            m.d.sync += [busy.eq(1), in_bias.eq(config.bias_beats > 0)]
+            tiles.load(m, self.jobs.payload.k)
+            row_tiles.load(m, self.jobs.payload.m)
         return m
 
-    def _take_words(self, m: Module, taken: Value, tile_end: Value, beat: Value) -> None:
-        """Decode the words of a beat and keep their trits and the flags of the illegal ones."""
+    def _take_words(self, m: Module, payload: Value, taken: Value, places: Value) -> None:
+        """Decode the words of a beat and keep their trits and the flags of the illegal ones.
+
+        Parameters
+        ----------
+        m
+            The module that takes the decoders.
+        payload, taken
+            A beat, and whether it is one of words.
+        places
+            Its place in the tile, a bit for each; none is set where it is none of words.
+        """
         config = self.config
         bits = WORDS[config.packing][1]
         complete = [beat_words(config, index) for index in range(config.tile_beats)]
         per_beat = max(len(here.whole) for here in complete)
 
-        words: list[Value] = [self.beats.payload.word_select(index, bits) for index in range(per_beat)]
+        words: list[Value] = [payload.word_select(index, bits) for index in range(per_beat)]
         if any(here.striped for here in complete):
             # The block's last beat brings the last bit of each striped word; those before it were kept.
             stripes = striped_words(config)
-            rest = self.beats.payload[config.weight_port_bits - stripes :]
+            rest = payload[config.weight_port_bits - stripes :]
             kept = Signal((config.block_beats - 1) * stripes)
             with m.If(taken):
                 m.d.sync += kept.eq(Cat(kept, rest) >> stripes)
@@ -136,23 +148,26 @@ class WeightLoader(wiring.Component):
             trits.append(decoder.trits)
             illegal.append(decoder.illegal)
 
+        # The trits of the beat, whole words' and striped ones', in a register before the tile's: it is far from here.
+        bits = WORDS[config.packing][0] * TRIT_BITS
+        decoded = Signal(len(words) * bits, reset_less=True)
+        placed = Signal.like(places)
+        m.d.sync += [decoded.eq(Cat(*trits)), placed.eq(places)]
         tile: list[Value] = []
         for index, here in enumerate(complete):
-            decoded = Cat(*trits[: len(here.whole)], *trits[per_beat : per_beat + len(here.striped)])
-            decoded = decoded[: len(here.trits(config)) * TRIT_BITS]
-            held = Signal(len(decoded), name=f"beat{index}")
-            with m.If(taken & (beat == index)):
-                m.d.sync += held.eq(decoded)
+            striped = decoded[per_beat * bits :]
+            beat = Cat(decoded[: len(here.whole) * bits], striped[: len(here.striped) * bits])
+            beat = beat[: len(here.trits(config)) * TRIT_BITS]
+            held = Signal(len(beat), name=f"beat{index}")
+            with m.If(placed[index]):
+                m.d.sync += held.eq(beat)
             tile.append(held)
-        m.d.comb += self.tile.payload.eq(Cat(*tile))
+        m.d.comb += self.tile.eq(Cat(*tile))
 
         checked = [taken] * per_beat
         if len(words) > per_beat:
-            phase = Signal(range(config.block_beats))
-            block_end = phase == config.block_beats - 1
-            with m.If(taken):
-                m.d.sync += phase.eq(Mux(tile_end | block_end, 0, phase + 1))
-            checked += [taken & block_end] * (len(words) - per_beat)
+            block_end = places[config.block_beats - 1 :: config.block_beats].any()
+            checked += [block_end] * (len(words) - per_beat)
         # Joined in two steps: all words of a wide port in one cycle would be the longest path.
         flags = [flag & check for flag, check in zip(illegal, checked, strict=True)]
         joined = Signal(-(-len(flags) // _FLAGS_PER_REGISTER))
@@ -164,13 +179,14 @@ class WeightLoader(wiring.Component):
         )
         m.d.comb += self.illegal.eq(joined.any())
 
-    def _take_biases(self, m: Module, taken: Value) -> None:
+    def _take_biases(self, m: Module, payload: Value, taken: Value) -> None:
         """Keep the biases of a row tile: a shift register."""
         config = self.config
         port = config.weight_port_bits
-        biases = Signal(config.bias_beats * port)
+        biases, shifted = Signal(config.bias_beats * port), Signal(config.bias_beats * port)
         with m.If(taken):
-            m.d.sync += biases.eq(Cat(biases, self.beats.payload) >> port)
+            m.d.sync += biases.eq(Cat(biases, payload) >> port)
+        m.d.sync += shifted.eq(biases)
         m.d.comb += self.bias.eq(
-            Cat(biases.word_select(row, BIAS_WORD_BITS)[: config.bias_bits] for row in range(config.rows))
+            Cat(shifted.word_select(row, BIAS_WORD_BITS)[: config.bias_bits] for row in range(config.rows))
         )

@@ -89,7 +89,7 @@ def array_design(config: AcceleratorConfig, *, target: str = "ecp5", routed: boo
         config=config,
         target=target,
         lanes=config.lanes * config.rows,
-        latency=config.latency,
+        latency=config.array_latency,
         build=lambda: ArrayBoundary(config),
         routed=routed,
     )

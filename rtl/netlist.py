@@ -36,7 +36,7 @@ class CarryEnds:
     opened_heads: int
 
 
-def _read_bits(module: Mapping[str, Any]) -> Counter[int | str]:
+def read_bits(module: Mapping[str, Any]) -> Counter[int | str]:
     """Return how many inputs of cells and outputs of the module read each net."""
     reads: Counter[int | str] = Counter()
     for cell in module["cells"].values():
@@ -88,7 +88,7 @@ def open_carry_ends(module: dict[str, Any]) -> CarryEnds:
     CarryEnds
         What was disconnected.
     """
-    reads = _read_bits(module)
+    reads = read_bits(module)
     carries = {
         bit for cell in carry_cells(module) for bit in cell["connections"].get("COUT", ()) if bit != "x"
     }

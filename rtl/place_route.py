@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tritforge.accel.files import write_atomically
+from tritforge.rtl.block_ram import register_outputs
 from tritforge.rtl.netlist import CarryEnds, open_carry_ends
 from tritforge.rtl.parts import PARTS, Part
 from tritforge.rtl.synthesis import find_tool, run_tool, tool_version
@@ -119,8 +120,9 @@ class Routed:
 
 
 def clean_netlist(netlist: Path, *, output: Path) -> CarryEnds:
-    """Write a netlist whose carry chains end where their adder ends; see `tritforge.rtl.netlist`."""
+    """Write a netlist that nextpnr makes the most of; see `tritforge.rtl.netlist` and `tritforge.rtl.block_ram`."""
     document = json.loads(netlist.read_text())
+    register_outputs(document["modules"]["top"])
     ends = open_carry_ends(document["modules"]["top"])
     write_atomically(output, json.dumps(document, separators=(",", ":")))
     return ends

@@ -12,8 +12,8 @@ from tritforge.sim.streams import Drain, Feed
 
 #: Cycles from the result queue's push to its output.
 PUSH_TO_PART = 2
-#: Cycles from a job that the sequencer takes while it is idle to its first token: take, then read ahead.
-TAKE_TO_ISSUE = 2
+#: Cycles in which a job passes the memory where jobs wait for the result queue.
+JOB_MEMORY = 2
 
 
 class JobPortCycles:
@@ -273,7 +273,7 @@ class QueueCycles:
 
     def take_job(self, start: int) -> int:
         """Take a job that the port took in `start`; return the cycle of the handshake."""
-        taken = max(start + 1, self._job_end)
+        taken = max(start + 1 + JOB_MEMORY, self._job_end)
         self._since = taken + 1
         return taken
 

@@ -12,7 +12,6 @@ from functools import lru_cache
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.sim.block_cycles import (
-    TAKE_TO_ISSUE,
     BufferCycles,
     JobPortCycles,
     LoaderCycles,
@@ -177,7 +176,7 @@ class SequencerCycles:
             self.handed_over = max(loaded, self.hold)
         else:
             self.handed_over = max(loaded, self.hold, self.issue)
-        return self.issue + 1 if self.handed_over == self.issue else self.handed_over + TAKE_TO_ISSUE
+        return self.handed_over + 1
 
     def run(self, job: Job, activations: int) -> None:
         """Issue a job's tokens, the first not before a cycle."""

@@ -34,7 +34,6 @@ class Reader:
     async def run(self, ctx: Any) -> None:
         dut, config = self.dut, self.dut.config
         base = 0
-        ctx.set(dut.enable, 1)
         while True:
             while not ctx.get(dut.loaded.valid):
                 await self.tick(ctx)
@@ -52,7 +51,7 @@ class Reader:
                 for word in range(stride):
                     address = (base + token * stride + word) % config.buffer_words
                     ctx.set(dut.address, address)
-                    await self.tick(ctx)
+                    await self.tick(ctx, 2)
                     data = ctx.get(dut.data)
                     container = config.act_container_bits
                     for lane in range(config.lanes):
@@ -75,7 +74,7 @@ def run_buffer(
     stream = Source(dut.beats, beats(data, config.act_port_bits), pause)
     jobs = Source(dut.jobs, [product.job for product in products])
     # The last job's words are read after its last beat came.
-    drain = hold + config.buffer_words + 20
+    drain = hold + 2 * config.buffer_words + 20
     simulate(dut, [jobs, stream], [], seed=seed, drain=drain, processes=[reader.run])
     return reader, stream
 
@@ -127,22 +126,3 @@ def test_a_full_buffer_takes_no_beat_until_words_come_back() -> None:
 def test_a_beat_is_taken_every_cycle() -> None:
     _, stream = run_buffer(TINY, [Product.random(np.random.default_rng(1), 1, 61, 4)])
     assert np.diff(stream.taken).tolist() == [1] * (len(stream.items) - 1)
-
-
-def test_the_word_is_held_while_enable_is_low() -> None:
-    dut = ActivationBuffer(TINY)
-    product = Product(x=np.arange(1, 33).reshape(2, 16), w=np.zeros((1, 16), dtype=np.int8))
-    seen: list[int] = []
-
-    async def read(ctx: Any) -> None:
-        await ctx.tick().until(dut.loaded.valid)
-        for address, enable in ((0, 1), (1, 0), (1, 1), (0, 0)):
-            ctx.set(dut.address, address)
-            ctx.set(dut.enable, enable)
-            await ctx.tick()
-            seen.append(ctx.get(dut.data) & 0xFF)
-
-    data = pack_activations(TINY, product.x)
-    sources = [Source(dut.jobs, [product.job]), Source(dut.beats, beats(data, 32))]
-    simulate(dut, sources, [], processes=[read])
-    assert seen == [1, 1, 9, 9]

@@ -144,7 +144,7 @@ def test_beats_and_buffers_hold_what_they_must_and_no_beat_more(config: Accelera
     for size in (config.buffer_words, config.result_entries):
         assert size & (size - 1) == 0
     assert 1 << (config.tree_levels - 1) < config.lanes <= 1 << config.tree_levels
-    assert config.latency == config.tree_levels + 2
+    assert config.latency == config.tree_levels + 4
 
 
 @given(configs, st.integers(1, 1000), st.integers(1, 1000))

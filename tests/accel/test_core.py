@@ -244,6 +244,7 @@ def test_a_flag_that_the_core_does_not_have_makes_a_job_illegal(change: dict[str
             ctx.set(dut.s_axis_job_tvalid, 1)
             await tick()
             ctx.set(dut.s_axis_job_tvalid, 0)
+            await tick()
             errors[value] = ctx.get(dut.error)
             assert ctx.get(dut.busy) == (value != flags)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tritforge.accel.beats import waiting_cycles
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS, load_config
@@ -24,7 +25,7 @@ def refused(message: str) -> Any:
 
 
 def test_presets_are_valid_and_default_is_the_default() -> None:
-    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5", "ulx3s", "icebreaker"]
+    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5", "ecp5-4096", "ulx3s", "icebreaker"]
     assert PRESETS["default"] == AcceleratorConfig() == load_config("default")
     for name, config in PRESETS.items():
         assert load_config(name) is not None
@@ -34,6 +35,15 @@ def test_presets_are_valid_and_default_is_the_default() -> None:
 def test_decode_takes_a_tile_a_beat() -> None:
     """At one token a pass the array waits for no weight beat but the biases."""
     assert PRESETS["decode"].tokens_max == PRESETS["decode"].tile_beats == 1
+
+
+def test_the_largest_preset_fills_its_part_without_waiting_registers() -> None:
+    """4,096 lanes beside 156 multipliers of the LFE5U-85F; a tile lasts as long as its 16 tokens."""
+    config = PRESETS["ecp5-4096"]
+    assert config.lanes * config.rows == 4096
+    assert config.tile_beats == config.tokens_max == 16
+    assert not any(waiting_cycles(config, position) for position in range(config.positions))
+    assert config.buffer_words == 512
 
 
 def test_parameters_replace_those_of_a_preset() -> None:
@@ -54,7 +64,7 @@ def test_a_file_gives_parameters_over_a_preset(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    known = "the presets are default, tiny, decode, wide, ecp5, ulx3s, icebreaker"
+    known = "the presets are default, tiny, decode, wide, ecp5, ecp5-4096, ulx3s, icebreaker"
     with refused(f"no preset and no readable file 'huge'; {known}"):
         load_config("huge")
     with refused(f"no preset and no readable file {str(tmp_path)!r}; {known}"):
@@ -80,5 +90,5 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text("preset = [1]\n")
-    with refused(f"{path} names preset [1]; the presets are default, tiny, decode, wide, ecp5, ulx3s, icebreaker"):
+    with refused(f"{path} names preset [1]; the presets are {', '.join(PRESETS)}"):
         load_config(str(path))

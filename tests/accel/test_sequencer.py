@@ -24,7 +24,7 @@ def issues(
 ) -> list[dict[str, int]]:
     """Run jobs with a tile offered and a result taken every so many cycles; return what was issued.
 
-    The word shown is what the read port held: the address of the last enabled read.
+    The word shown is the one addressed in the cycle of the issue.
     """
     dut = Sequencer(config)
     seen: list[dict[str, int]] = []
@@ -32,7 +32,6 @@ def issues(
 
     async def drive(ctx: Any) -> None:
         waiting = list(jobs)
-        word = -1
         held = 0
         tile_age = 0
         for cycle in range(cycles):
@@ -49,13 +48,11 @@ def issues(
                 issue = ctx.get(dut.issue)
                 seen.append(
                     {name: int(getattr(issue, name)) for name in ("first", "last", "bias_end", "token")}
-                    | {"swap": ctx.get(dut.swap), "word": word, "cycle": cycle}
+                    | {"swap": ctx.get(dut.swap), "word": ctx.get(dut.address), "cycle": cycle}
                 )
                 held += int(issue.last)
             held -= pop
             tile_age = 0 if ctx.get(dut.swap) else tile_age + 1
-            if ctx.get(dut.enable):
-                word = ctx.get(dut.address)
             if ctx.get(dut.release):
                 released.append(ctx.get(dut.release))
             if waiting and ctx.get(dut.loaded.ready):

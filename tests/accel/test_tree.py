@@ -25,7 +25,7 @@ def test_levels_of_adders(lanes: int, arity: int, levels: int) -> None:
 def test_the_latency_counts_registers(levels_per_register: int, latency: int) -> None:
     config = configured(64, levels_per_register=levels_per_register)
     assert config.datapath_latency == latency
-    assert config.latency == latency + 2
+    assert config.array_latency == latency + 2
 
 
 @pytest.mark.parametrize("act_bits", [2, 8, 16])

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const
 from driving import Product, Sink, Source, beats, simulate
 from reference_image import image_beats, tile_trits
 
@@ -45,30 +44,57 @@ def expected_tiles(config: AcceleratorConfig, product: Product) -> Iterator[tupl
             yield tile_value(config, rows[:, column : column + config.lanes]), bias
 
 
+class Array(Sink):
+    """Takes tiles and reads each two cycles after it took it, as the array does.
+
+    `biases` are those beside `items`.
+    """
+
+    def __init__(self, dut: WeightLoader, count: int, pause: float = 0.0) -> None:
+        super().__init__(None, count, pause)
+        self.dut = dut
+        self.biases: list[int] = []
+
+    async def run(self, ctx: Any, choose: Any) -> None:
+        dut, cycle, swap, swapped = self.dut, 0, False, False
+        wanted = choose.random() >= self.pause
+        while True:
+            valid = ctx.get(dut.tile_valid)
+            ctx.set(dut.swap, valid and wanted)
+            if swapped:
+                self.items.append(ctx.get(dut.tile))
+                self.seen += 1
+                if dut.config.negation == "bias":
+                    self.biases.append(ctx.get(dut.bias))
+            swap, swapped = bool(valid and wanted), swap
+            await ctx.tick()
+            cycle += 1
+            if swap:
+                self.taken.append(cycle)
+                assert not ctx.get(dut.tile_valid) or dut.config.tile_beats == 1
+            if swap or not wanted:
+                wanted = choose.random() >= self.pause
+
+
 def check_tiles(config: AcceleratorConfig, products: list[Product], pauses: tuple[float, float]) -> Source:
     """Run a loader and compare all tiles and biases; return the source of the beats."""
     expected = [pair for product in products for pair in expected_tiles(config, product)]
     dut = WeightLoader(config)
-    biases: list[int] = []
     errors = 0
 
     async def watch(ctx: Any) -> None:
         nonlocal errors
-        async for *_, valid, ready, illegal, bias in ctx.tick().sample(
-            dut.tile.valid, dut.tile.ready, dut.illegal, dut.bias if config.negation == "bias" else Const(0)
-        ):
-            if valid and ready:
-                biases.append(bias)
+        async for *_, illegal in ctx.tick().sample(dut.illegal):
             errors += illegal
 
     images = b"".join(pack_image(config, product.w) for product in products)
-    sink = Sink(dut.tile, len(expected), pauses[1])
+    sink = Array(dut, len(expected), pauses[1])
     source = Source(dut.beats, beats(images, config.weight_port_bits), pauses[0])
     jobs = Source(dut.jobs, [product.job for product in products])
     simulate(dut, [jobs, source], [sink], seed=config.weight_port_bits, processes=[watch])
-    assert [int(tile) for tile in sink.items] == [tile for tile, _ in expected]
+    assert sink.items == [tile for tile, _ in expected]
     if config.negation == "bias":
-        assert biases == [bias for _, bias in expected]
+        assert sink.biases == [bias for _, bias in expected]
     assert errors == 0
     return source
 
@@ -157,7 +183,7 @@ def test_a_tile_costs_its_beats_and_no_cycle_more(packing: str, negation: str) -
     config = changed(packing=packing, negation=negation)
     product = Product.random(np.random.default_rng(1), 4, 64, 1)
     dut = WeightLoader(config)
-    sink = Sink(dut.tile, 8)
+    sink = Array(dut, 8)
     stream = Source(dut.beats, beats(pack_image(config, product.w), 32))
     simulate(dut, [Source(dut.jobs, [product.job]), stream], [sink])
     assert config.tile_beats == {"i2": 2, "s5": 2, "s8": 2}[packing]
@@ -183,37 +209,24 @@ def test_trits_stay_until_their_position_was_taken(config: AcceleratorConfig, pa
     expected = [tile for tile, _ in expected_tiles(config, product)]
     bits = config.tile_bits // config.positions
     dut = WeightLoader(config)
-    seen: list[int] = []
-    taken_at: list[int] = []
+    seen = [0] * len(expected)
+    array = Array(dut, len(expected), pause)
 
-    async def array(ctx: Any) -> None:
+    async def read(ctx: Any) -> None:
         cycle = 0
-        async for *_, valid, ready, payload in ctx.tick().sample(
-            dut.tile.valid, dut.tile.ready, dut.tile.payload
-        ):
-            if valid and ready:
-                taken_at.append(cycle)
-                seen.append(0)
-            for index, start in enumerate(taken_at):
-                for position in range(config.positions):
-                    if cycle - start == position - waiting_cycles(config, position):
-                        seen[index] |= payload & ((1 << bits) - 1 << bits * position)
+        async for *_, tile in ctx.tick().sample(dut.tile):
             cycle += 1
-
-    class Taker(Sink):
-        async def run(self, ctx: Any, choose: Any) -> None:
-            # Positions after the first change while the tile is not taken back, so the payload is not compared.
-            while True:
-                ctx.set(self.stream.ready, choose.random() >= self.pause)
-                *_, valid, ready = await ctx.tick().sample(self.stream.valid, self.stream.ready)
-                self.seen += valid and ready
+            for index, start in enumerate(array.taken):
+                for position in range(config.positions):
+                    if cycle - start == 2 + position - waiting_cycles(config, position):
+                        seen[index] |= tile & ((1 << bits) - 1 << bits * position)
 
     stream = Source(dut.beats, beats(pack_image(config, product.w), config.weight_port_bits))
     jobs = Source(dut.jobs, [product.job])
-    simulate(dut, [jobs, stream], [Taker(dut.tile, len(expected), pause)], processes=[array])
+    simulate(dut, [jobs, stream], [array], processes=[read])
     assert seen == expected
     if not pause:
-        assert np.diff(taken_at).tolist() == [config.tile_beats] * (len(expected) - 1)
+        assert np.diff(array.taken).tolist() == [config.tile_beats] * (len(expected) - 1)
 
 
 def test_trits_wait_only_where_a_beat_brings_more_than_a_position() -> None:
@@ -244,7 +257,7 @@ def test_the_stream_waits_for_a_tile_that_is_not_taken(packing: str) -> None:
     product = Product.random(np.random.default_rng(1), 4, 64, 1)
     dut = WeightLoader(config)
     stream = Source(dut.beats, beats(pack_image(config, product.w), 32))
-    sink = Sink(dut.tile, 8, pause=0.9)
+    sink = Array(dut, 8, pause=0.9)
     simulate(dut, [Source(dut.jobs, [product.job]), stream], [sink], seed=3)
     # At most one tile is assembled ahead of the one that was taken.
     for index, cycle in enumerate(sink.taken[:-1]):
@@ -266,7 +279,7 @@ def illegal_cycles(config: AcceleratorConfig, image: list[int]) -> tuple[Source,
                 cycles.append(cycle)
 
     job = {"m": config.rows, "k": config.lanes, "tokens": 1}
-    simulate(dut, [Source(dut.jobs, [job]), stream], [Sink(dut.tile, 1)], processes=[watch])
+    simulate(dut, [Source(dut.jobs, [job]), stream], [Array(dut, 1)], processes=[watch])
     return stream, cycles
 
 
@@ -281,7 +294,7 @@ ILLEGAL_WORDS = {
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("beat", [0, 1])
-def test_an_illegal_word_is_reported_in_the_cycle_after_it_is_taken(packing: str, beat: int) -> None:
+def test_an_illegal_word_is_reported_two_cycles_after_it_is_taken(packing: str, beat: int) -> None:
     """Every whole word of a beat, every illegal word in turn."""
     config = changed(packing=packing, lanes=16, rows=8)
     bits = WORDS[packing][1]
@@ -290,7 +303,7 @@ def test_an_illegal_word_is_reported_in_the_cycle_after_it_is_taken(packing: str
         word = ILLEGAL_WORDS[packing][position % len(ILLEGAL_WORDS[packing])]
         image[config.bias_beats + beat] |= word << bits * position
         stream, cycles = illegal_cycles(config, image)
-        assert cycles == [stream.taken[config.bias_beats + beat] + 1], position
+        assert cycles == [stream.taken[config.bias_beats + beat] + 2], position
 
 
 @pytest.mark.parametrize("block", [0, 1])
@@ -304,7 +317,7 @@ def test_an_illegal_striped_word_is_reported_with_its_last_bit(block: int, word:
         for bit in range(5):
             image[start + bit] |= (word >> bit & 1) << 60 + stripe
         stream, cycles = illegal_cycles(config, image)
-        assert cycles == [stream.taken[start + 4] + 1]
+        assert cycles == [stream.taken[start + 4] + 2]
 
 
 def test_bits_that_are_no_word_are_not_judged() -> None:

@@ -54,7 +54,8 @@ class JobPortBench(StreamBench):
         bounds = ((job.m, TINY.m_max), (job.k, TINY.k_max), (job.tokens, TINY.tokens_max))
         m.d.comb += legal.eq(Cat((value != 0) & (value <= high) for value, high in bounds).all())
         enters = taken(port.jobs) & legal
-        self.check(m, port.refused == (taken(port.jobs) & ~legal))
+        self.check(m, port.checked == self.past(m, taken(port.jobs)))
+        self.check(m, port.refused == self.past(m, taken(port.jobs) & ~legal))
         index = 0
         while hasattr(port, f"o{index}"):
             output = getattr(port, f"o{index}")
@@ -301,14 +302,9 @@ class BufferBench(StreamBench):
         with m.If(self.free(1, "mark") & ~marked & enters):
             m.d.sync += [marked.eq(1), value.eq(beat), place.eq(address), part.eq(group)]
             m.d.sync += number.eq(numbers["loading_number"])
-        m.d.comb += [
-            buffer.address.eq(self.free(len(buffer.address), "address")),
-            buffer.enable.eq(self.free(1, "enable")),
-        ]
+        m.d.comb += buffer.address.eq(self.free(len(buffer.address), "address"))
         live = marked & reading & (numbers["reading_number"] == number)
-        known = Signal()
-        with m.If(buffer.enable):
-            m.d.sync += known.eq(live & (buffer.address == place))
+        known = self.past(m, live & (buffer.address == place), 2)
         # The number of a job comes around after eight, when the marked one is long gone.
         over = Signal()
         with m.If(marked & release & (numbers["reading_number"] == number)):
@@ -327,12 +323,13 @@ class LoaderBench(StreamBench):
     def make(self) -> WeightLoader:
         return WeightLoader(self.config)
 
-    def properties(self, m: Module) -> None:
+    def properties(self, m: Module) -> None:  # noqa: PLR0915
         config = self.config
         m.submodules.loader = loader = self.make()
         self.offer(m, loader.jobs, "jobs")
         beat = self.offer(m, loader.beats, "beats")
-        self.accept(m, loader.tile, "tile")
+        swap = loader.tile_valid & self.free(1, "swap")
+        m.d.comb += loader.swap.eq(swap)
         job = loader.jobs.payload
         for value, high in ((job.m, config.m_max), (job.k, config.k_max), (job.tokens, config.tokens_max)):
             self.assume(m, (value != 0) & (value <= high))
@@ -359,10 +356,10 @@ class LoaderBench(StreamBench):
         with m.If(taken(loader.jobs)):
             m.d.sync += [busy.eq(1), in_bias.eq(int(config.bias_beats > 0)), index.eq(0)]
             m.d.sync += [m_left.eq(job.m), k_left.eq(job.k), k_all.eq(job.k)]
-        with m.If(taken(loader.tile)):
+        with m.If(swap):
             m.d.sync += handed.eq(handed + 1)
         # No tile comes that was not sent, and at most one is complete and one begun.
-        self.check(m, ~loader.tile.valid | (handed != number))
+        self.check(m, ~loader.tile_valid | (handed != number))
         self.check(m, (number - handed)[:3] <= 1)
 
         marked, value, part, of, bias = (
@@ -372,20 +369,22 @@ class LoaderBench(StreamBench):
         gone = Signal()
         with m.If(self.free(1, "mark") & ~marked & enters):
             m.d.sync += [marked.eq(1), value.eq(beat), part.eq(index), of.eq(number), bias.eq(in_bias)]
-        arrives = marked & ~gone & taken(loader.tile) & (handed == of)
+        arrives = marked & ~gone & swap & (handed == of)
         with m.If(arrives):
             m.d.sync += gone.eq(1)
         port = config.weight_port_bits
-        self.check(m, ~arrives | bias | (loader.tile.payload.word_select(part[0], port) == value))
-        self.cover(m, arrives & ~bias & part[0])
+        # It can be read two cycles after the tile was taken.
+        shown = self.past(m, arrives, 2)
+        self.check(m, ~shown | bias | (loader.tile.word_select(part[0], port) == value))
+        self.cover(m, shown & ~bias & part[0])
         if config.bias_beats:
             assert port == BIAS_WORD_BITS
             row = loader.bias.word_select(part[:2], config.bias_bits)
-            self.check(m, ~arrives | ~bias | (row == value[: config.bias_bits]))
-            self.cover(m, arrives & bias & (part == 3))
+            self.check(m, ~shown | ~bias | (row == value[: config.bias_bits]))
+            self.cover(m, shown & bias & (part == 3))
         # An illegal word is told of, once.
         wrong = Cat(beat.word_select(i, 2) == I2_ILLEGAL for i in range(port // 2)).any()
-        self.check(m, loader.illegal == self.past(m, enters & ~in_bias & wrong))
+        self.check(m, loader.illegal == self.past(m, enters & ~in_bias & wrong, 2))
 
 
 def test_the_job_port(tmp_path: Path) -> None:
@@ -461,7 +460,7 @@ class OverwritingLoader(LoaderBench):
         class Loader(WeightLoader):
             def elaborate(self, platform: object) -> Module:
                 m = super().elaborate(platform)
-                with m.If(self.tile.valid):
+                with m.If(self.tile_valid):
                     m.d.comb += self.beats.ready.eq(1)
                 return m
 
@@ -469,13 +468,13 @@ class OverwritingLoader(LoaderBench):
 
 
 class ForgetfulBuffer(BufferBench):
-    """The last word that was read is lost where the reader waits."""
+    """A word is lost that is read while a beat comes in."""
 
     def make(self) -> ActivationBuffer:
         class Buffer(ActivationBuffer):
             def elaborate(self, platform: object) -> Module:
                 m = super().elaborate(platform)
-                with m.If(~self.enable):
+                with m.If(self.beats.valid & self.beats.ready):
                     m.d.comb += self.data.eq(0)
                 return m
 

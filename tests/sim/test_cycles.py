@@ -64,15 +64,15 @@ def test_what_bounds_a_job_is_named_and_the_hardware_agrees(
 def test_a_job_is_worked_out_by_hand() -> None:
     """Two tiles of four rows by eight lanes, one token: each figure from the data flow."""
     cycles = job_cycles(PRESETS["tiny"], 4, 16, 1)
-    # Four beats of activations from two cycles after the job on, then three cycles; bias and tile, two beats each,
+    # Four beats of activations from two cycles after the job on, then two cycles; bias and tile, two beats each,
     # come sooner. The job comes in cycle 1.
     assert cycles.start == 1
-    assert cycles.activation_stalls == 2 + 4 - 1 + 3
+    assert cycles.activation_stalls == 2 + 4 - 1 + 2
     assert cycles.issued == 2
     assert cycles.weight_stalls == 1
     assert cycles.output_stalls == 0
     # The second tile is two beats behind; latency to its sum, 2 to the packer, 2 parts, register, beat.
-    assert cycles.total == 8 + 2 + PRESETS["tiny"].latency + 2 + 1 + 1 + 1
+    assert cycles.total == 7 + 2 + PRESETS["tiny"].latency + 2 + 1 + 1 + 1
     assert cycles.end == cycles.total
     assert cycles.operations == 64
     assert cycles.lane_operations == cycles.total * 32

@@ -4,6 +4,7 @@ A subclass of the core may drive a connection once more: in Amaranth the last as
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from amaranth.hdl import Module, Signal, Value
 
@@ -11,6 +12,7 @@ from tritforge.accel.activations import ActivationBuffer
 from tritforge.accel.array import TileArray
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
+from tritforge.accel.countdown import Countdown
 from tritforge.accel.datapath import Datapath, extend
 from tritforge.accel.results import ResultQueue
 from tritforge.accel.sequencer import Sequencer
@@ -101,11 +103,19 @@ class MutantCore(Core):
         return m
 
 
+class EarlyCountdown(Countdown):
+    """Ends a step too soon where there are several."""
+
+    def __init__(self, name: str, high: int, step: int) -> None:
+        super().__init__(name, high, step)
+        self.last = self.rest < step
+
+
 class LastTileSequencer(Sequencer):
     """The last tile along K is left out where there are several."""
 
-    def last_tile(self, k_left: Signal) -> Value:
-        return k_left <= 2 * self.config.lanes
+    def tiles(self) -> Countdown:
+        return EarlyCountdown("k", self.config.k_max, self.config.lanes)
 
 
 class LaneSign(MutantCore):
@@ -196,12 +206,15 @@ class StuckAddress(MutantCore):
         m.d.comb += buffer.address.eq(0)
 
 
-class BufferRunsOn(MutantCore):
-    """The activation buffer reads on while the sequencer waits."""
+class LateWord(MutantCore):
+    """A token gets the word that was read before its own."""
 
     def rewire(self, m: Module) -> None:
         buffer: ActivationBuffer = m.submodules.buffer
-        m.d.comb += buffer.enable.eq(1)
+        late = Signal.like(buffer.data)
+        array: TileArray = m.submodules.array
+        m.d.sync += late.eq(buffer.data)
+        m.d.comb += array.word.eq(late)
 
 
 class BufferNotReleased(MutantCore):
@@ -236,9 +249,10 @@ class LateTile(MutantCore):
     def rewire(self, m: Module) -> None:
         array: TileArray = m.submodules.array
         loader: WeightLoader = m.submodules.loader
-        late, tile = Signal(), Signal(self.config.tile_bits)
-        m.d.sync += [late.eq(m.submodules.sequencer.swap), tile.eq(loader.tile.payload)]
-        m.d.comb += [array.swap.eq(late.replicate(len(array.swap))), array.tile.eq(tile)]
+        swaps = [m.submodules.sequencer.swap, *(Signal(name=f"late{cycle}") for cycle in range(3))]
+        tile = Signal(self.config.tile_bits)
+        m.d.sync += [tile.eq(loader.tile), *(after.eq(before) for before, after in pairwise(swaps))]
+        m.d.comb += [array.swap.eq(swaps[-1].replicate(len(array.swap))), array.tile.eq(tile)]
 
 
 class QueueOverrun(MutantCore):
@@ -276,7 +290,7 @@ MUTANTS: tuple[type[MutantCore], ...] = (
     WrongToken,
     SwappedRows,
     StuckAddress,
-    BufferRunsOn,
+    LateWord,
     BufferNotReleased,
     TooManyWords,
     TooFewWords,
