@@ -248,7 +248,7 @@ class ReaderRequests(ReaderBench):
         self.check(m, ~taken(reader.jobs) | (after == 0))
         m.d.sync += left.eq(after)
         with m.If(new):
-            m.d.sync += address.eq(address + length * beat_bytes)
+            m.d.sync += address.eq(address + (length << (beat_bytes.bit_length() - 1)))
         with m.If(taken(reader.jobs)):
             m.d.sync += [left.eq(beats), address.eq(job.address)]
         with m.If(reader.quiesce):
