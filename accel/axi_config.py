@@ -1,6 +1,8 @@
 """The bus side of an accelerator behind AXI."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.control_config import ControlConfig
@@ -10,7 +12,7 @@ from tritforge.accel.errors import InputError
 DATA_BITS = (32, 512)
 _RANGES = {
     "address_bits": (32, 64),
-    "burst_beats": (1, 256),
+    "burst_beats": (2, 256),
     "outstanding": (1, 16),
     "queue_depth": (2, 16),
 }
@@ -81,3 +83,18 @@ class AxiConfig:
                 raise InputError(
                     f"{name} is {value}; the AXI masters take {DATA_BITS[0]} to {DATA_BITS[1]} bits"
                 )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "AxiConfig":
+        """Build from parameters by name, the others being the defaults.
+
+        Raises
+        ------
+        InputError
+            An unknown parameter or one out of bounds.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"unknown AXI parameter {name!r}; the parameters are {', '.join(known)}")
+        return cls(**values)

@@ -1,10 +1,13 @@
 """`tritforge verilog`: the accelerator's Verilog and what comes beside it."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tritforge.accel.axi_config import AxiConfig
+from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS, load_config
 from tritforge.cli.common import (
     examples,
@@ -59,11 +62,40 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
     return core, [*files, bench]
 
 
+def write_axi_top(config: Any, axi: Any, output: Path, *, name: str) -> list[Path]:
+    """Generate an AXI top and write it with all that comes beside it; return the files."""
+    from tritforge.accel.files import write_atomically
+    from tritforge.rtl.register_header import write_header
+    from tritforge.rtl.register_page import render_page
+    from tritforge.rtl.verilog import generate, write
+
+    files = write(generate(config, name=name, axi=axi), output)
+    page = output.with_name("registers.md")
+    write_atomically(page, render_page())
+    return [*files, *write_header(output.parent, config, axi.control), page]
+
+
+def read_axi_settings(top: str, settings: tuple[str, ...]) -> AxiConfig | None:
+    """Return the AXI side that the options describe, None for the core.
+
+    Raises
+    ------
+    InputError
+        A parameter of the AXI side without it, an unknown one, or one out of bounds.
+    """
+    if top == "axi":
+        return AxiConfig.from_dict(parse_settings(settings))
+    if settings:
+        raise InputError(f"--axi-set {settings[0]} has no effect on the core with its streams; add --top axi")
+    return None
+
+
 @click.command(
     name="verilog",
     epilog=examples(
         "tritforge verilog -o build/core.v",
         "tritforge verilog --config tiny --set lanes=16 --name small_core -o small.v",
+        "tritforge verilog --top axi --axi-set write_master=true -o build/axi.v",
     ),
 )
 @click.option(
@@ -75,29 +107,58 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
 )
 @settings_option
 @click.option(
+    "--top",
+    type=click.Choice(["core", "axi"]),
+    default="core",
+    show_default=True,
+    help="The core with its streams, or the AXI top around it: registers, job queue, bus masters.",
+)
+@click.option(
+    "--axi-set",
+    "axi_settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"Replace a parameter of the AXI side ({', '.join(field.name for field in fields(AxiConfig))}).",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     default=Path("build/core.v"),
     show_default=True,
-    help="The Verilog file; side-car, template and test bench are written beside it.",
+    help="The Verilog file; what belongs to it is written beside it.",
 )
 @click.option(
     "--name", default="tritforge_core", show_default=True, help="Top module, and prefix of all other modules."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the test bench's data.")
-def command(config_name: str, settings: tuple[str, ...], output: Path, name: str, seed: int) -> int:
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the data of the core's test bench."
+)
+def command(
+    config_name: str,
+    settings: tuple[str, ...],
+    top: str,
+    axi_settings: tuple[str, ...],
+    output: Path,
+    name: str,
+    seed: int,
+) -> int:
     """Generate the accelerator's Verilog.
 
-    Beside the Verilog come a JSON side-car (configuration, ports, widths, latency, tool versions, hash), an
-    instantiation template and a self-checking test bench. The files are the same byte for byte on every run.
+    Beside the Verilog come a JSON side-car (configuration, ports, widths, latency, tool versions, hash) and an
+    instantiation template; with the core a self-checking test bench, with the AXI top the C header of its registers,
+    an example in C and the registers' documentation. The files are the same byte for byte on every run.
     """
     config = load_config(config_name, parse_settings(settings))
+    axi = read_axi_settings(top, axi_settings)
 
     from rich.console import Console
 
     with Console(stderr=True).status("generating Verilog"):
-        _, files = write_core(config, output, name=name, seed=seed)
+        if axi is None:
+            _, files = write_core(config, output, name=name, seed=seed)
+        else:
+            files = write_axi_top(config, axi, output, name=name)
     for file in files:
         click.echo(file)
     return 0

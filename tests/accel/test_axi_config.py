@@ -9,7 +9,7 @@ from tritforge.accel.presets import PRESETS
     ("name", "value", "need"),
     [
         ("address_bits", 31, "a whole number in 32 to 64 is needed"),
-        ("burst_beats", 257, "a whole number in 1 to 256 is needed"),
+        ("burst_beats", 257, "a whole number in 2 to 256 is needed"),
         ("burst_beats", 48, "a power of two up to 256 is needed"),
         ("outstanding", 0, "a whole number in 1 to 16 is needed"),
         ("outstanding", True, "a whole number in 1 to 16 is needed"),
@@ -41,3 +41,21 @@ def test_result_words_narrower_than_a_masters_data_are_no_matter_without_it() ->
     AxiConfig().check(config)
     with pytest.raises(InputError):
         AxiConfig(write_master=True).check(config)
+
+
+def test_parameters_come_by_name() -> None:
+    assert AxiConfig.from_dict({"outstanding": 8, "write_master": True}) == AxiConfig(
+        outstanding=8, write_master=True
+    )
+    with pytest.raises(InputError) as refused:
+        AxiConfig.from_dict({"burst": 8})
+    assert str(refused.value) == (
+        "unknown AXI parameter 'burst'; the parameters are "
+        "address_bits, burst_beats, outstanding, queue_depth, write_master"
+    )
+
+
+def test_the_control_side_follows() -> None:
+    control = AxiConfig(address_bits=40, queue_depth=8, write_master=True).control
+    assert (control.address_bits, control.queue_depth, control.results) == (40, 8, "memory")
+    assert AxiConfig().control.results == "stream"

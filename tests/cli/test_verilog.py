@@ -131,3 +131,48 @@ def test_an_output_that_cannot_be_written_is_one_line(
     (tmp_path / "file").write_text("")
     assert run(*SMALL, "-o", str(tmp_path / "file" / "core.v")) == 2
     assert capsys.readouterr().err.startswith(f"tritforge: cannot write {tmp_path / 'file' / 'core.v'}: ")
+
+
+def test_the_axi_top_comes_with_what_its_registers_need(tmp_path: Path) -> None:
+    """The side-car says what was built; the header is that of the generated registers; the page explains them."""
+    path = tmp_path / "axi.v"
+    assert run(*SMALL, "--top", "axi", "--axi-set", "write_master=true", "-o", str(path)) == 0
+    names = {"axi.v", "axi.json", "axi_template.v", "tritforge_regs.h", "tritforge_example.c", "registers.md"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    sidecar = json.loads((tmp_path / "axi.json").read_text())
+    assert sidecar["sha256"] == sha256(path.read_bytes()).hexdigest()
+    assert (sidecar["config"]["rows"], sidecar["axi"]["write_master"]) == (2, True)
+    header = (tmp_path / "tritforge_regs.h").read_text()
+    assert "#define TRITFORGE_RESULT_STRIDE_OFFSET" in header
+    assert (tmp_path / "registers.md").read_text().startswith("# Registers\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--axi-set", "outstanding=2"],
+            "--axi-set outstanding=2 has no effect on the core with its streams; add --top axi",
+        ),
+        (
+            ["--top", "axi", "--axi-set", "burst=2"],
+            "unknown AXI parameter 'burst'; the parameters are address_bits, ",
+        ),
+        (
+            ["--top", "axi", "--axi-set", "burst_beats=3"],
+            "burst_beats is 3; a power of two up to 256 is needed",
+        ),
+        (
+            ["--top", "axi", "--set", "sparse=true"],
+            "sparse is true; the AXI top runs dense jobs: use the stream core",
+        ),
+    ],
+)
+def test_bad_input_of_the_axi_side_is_one_line(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*SMALL, *arguments, "-o", str(tmp_path / "axi.v")) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"tritforge: {line}")
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
