@@ -9,6 +9,7 @@ import click
 
 from tritforge.accel.codes import WORDS
 from tritforge.accel.config import DATAPATHS, AcceleratorConfig
+from tritforge.cli.bench_fpga import command as fpga
 from tritforge.cli.common import examples, json_option, progress, write_json
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ TARGETS = ("ecp5", "ice40", "xilinx")
 @click.group("bench")
 def command() -> None:
     """Measure the generated hardware beside others, in the same tools."""
+
+
+command.add_command(fpga)
 
 
 @command.command(

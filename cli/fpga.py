@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritforge.accel.presets import PRESETS, load_config
+from tritforge.cli import fpga_xilinx
 from tritforge.cli.common import examples, json_option, parse_settings, progress, settings_option, write_json
 
 if TYPE_CHECKING:
@@ -45,16 +46,22 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
         "tritforge fpga --board ulx3s",
         "tritforge fpga --board ulx3s --set lanes=32 --freq 175 --seeds 4 -o build/small",
         "tritforge fpga --target ecp5-85k --config ecp5",
+        "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry",
     ),
 )
 @click.option(
     "--board", "board_name", type=click.Choice(BOARDS), help="The board: link top, pins, bitstream."
 )
-@click.option("--target", type=click.Choice(PARTS), help="A part: the stream core alone, out of context.")
+@click.option(
+    "--target",
+    type=click.Choice((*PARTS, *fpga_xilinx.PARTS)),
+    help="A part: the stream core alone, out of context; of AMD/Xilinx an estimate and a project for Vivado.",
+)
 @click.option(
     "--config",
     "config_name",
-    help=f"A preset ({', '.join(PRESETS)}) or a TOML file.  [default: the board's preset; ecp5 for a part]",
+    help=f"A preset ({', '.join(PRESETS)}) or a TOML file.  "
+    "[default: the board's preset; ecp5 for an ECP5, default for others]",
 )
 @settings_option
 @click.option(
@@ -110,6 +117,16 @@ def command(
     if baud is not None and board_name is None:
         raise InputError(f"--baud {baud} is of a board's serial port; give --board, or leave it out")
 
+    if target in fpga_xilinx.PARTS:
+        return fpga_xilinx.run(
+            target,
+            load_config(config_name or "default", parse_settings(settings)),
+            clock_mhz=freq or fpga_xilinx.CLOCK_MHZ,
+            folder=output or Path("build/fpga") / target,
+            json_path=json_path,
+            unused=_given("seed", "seeds", "allow_slow", "models", "bandwidth"),
+        )
+
     from tritforge.accel.files import check_writable, write_atomically
     from tritforge.rtl import fpga
     from tritforge.rtl.boards import find_board
@@ -153,6 +170,16 @@ def command(
         cure = "" if build.bitstream or not board else "; --allow-slow writes the bitstream all the same"
         raise VerificationError(timing_advice(build) + cure)
     return 0
+
+
+def _given(*parameters: str) -> dict[str, bool]:
+    """Return whether each parameter of the command was given, by its option."""
+    context = click.get_current_context()
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    return {
+        options[name]: context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        for name in parameters
+    }
 
 
 def _sparing(step: "Step") -> "Step":

@@ -44,7 +44,8 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
+    """Return a table whose first `text` columns are text and whose others are numbers."""
     marks = ["---"] * text + ["---:"] * (len(headings) - text)
     lines = [headings, marks, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -161,10 +162,10 @@ def tables(run: Mapping[str, Any]) -> dict[str, str]:
     designs, sweep = run["designs"], run["sweep"]
     return {
         "tools": f"TritForge {run['tritforge']}, {versions}; {run['device']}, medians over the seeds.\n",
-        "arrays": _markdown(ARRAY_HEADINGS, array_rows(designs)),
-        "counts": _markdown(COUNT_HEADINGS, count_rows(designs), text=2),
-        "decoders": _markdown(DECODER_HEADINGS, decoder_rows(designs)),
-        "sweep": _markdown(SWEEP_HEADINGS, sweep_rows(sweep), text=2),
+        "arrays": markdown_table(ARRAY_HEADINGS, array_rows(designs)),
+        "counts": markdown_table(COUNT_HEADINGS, count_rows(designs), text=2),
+        "decoders": markdown_table(DECODER_HEADINGS, decoder_rows(designs)),
+        "sweep": markdown_table(SWEEP_HEADINGS, sweep_rows(sweep), text=2),
     }
 
 
@@ -176,12 +177,22 @@ def fill_page(page: str, run: Mapping[str, Any]) -> str:
     InputError
         The page lacks the place of a table.
     """
-    contents = tables(run)
+    return fill_sections(page, tables(run), name=PAGE)
+
+
+def fill_sections(page: str, contents: Mapping[str, str], *, name: Path) -> str:
+    """Return a page with contents between its marks ``<!-- table NAME -->`` and ``<!-- end -->``.
+
+    Raises
+    ------
+    InputError
+        The page, which is called `name`, lacks the place of one.
+    """
     places = {match["name"] for match in _SECTION.finditer(page)}
     missing = sorted(set(contents) - places)
     if missing:
         raise InputError(
-            f"{PAGE} has no place for table {missing[0]!r}; add <!-- table {missing[0]} --> and <!-- end -->"
+            f"{name} has no place for table {missing[0]!r}; add <!-- table {missing[0]} --> and <!-- end -->"
         )
     return _SECTION.sub(lambda match: f"{match[1]}{contents.get(match['name'], '')}{match[3]}", page)
 
