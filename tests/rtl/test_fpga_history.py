@@ -41,7 +41,7 @@ def row(name: str = "tiny", yosys: str = "0.70", **changes: Any) -> dict[str, An
     } | changes
 
 
-ROUTED = {
+ROUTED: dict[str, Any] = {
     "routed": [
         {"seed": seed, "fmax_mhz": mhz, "used": {"LUTs": 1100}} for seed, mhz in ((1, 160.0), (2, 150.5))
     ],
