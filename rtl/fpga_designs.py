@@ -12,7 +12,7 @@ from tritforge.rtl.board_clock import Pll, solve
 from tritforge.rtl.board_top import BoardTop
 from tritforge.rtl.boards import Board
 from tritforge.rtl.parts import Part
-from tritforge.rtl.synthesis import MAPPED_SCRIPTS, convert
+from tritforge.rtl.synthesis import FAST_SCRIPTS, MAPPED_SCRIPTS, convert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def board_design(
         config=config,
         clock_mhz=clock,
         source=files["top.il"],
-        commands=MAPPED_SCRIPTS[family.name],
+        commands=FAST_SCRIPTS[family.name],
         constraints=files[f"top.{family.constraints}"],
         board=board,
         pll=pll,

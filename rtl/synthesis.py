@@ -33,19 +33,34 @@ SCRIPTS = {
     "xilinx": "synth_xilinx -top top -family xc7 -flatten -nodsp -nobram -noiopad -noclkbuf",
 }
 
-#: The same for designs that become bitstreams, where memories become block RAM. Multipliers stay out, for there are
-#: none. ECP5's flip-flops take the names of their registers before the wires' names go, so that a critical path can
-#: be told; the stage ``check`` is left out, for it would name every other cell after them, a carry chain's last one
-#: by its whole length.
-_ECP5_MAPPED = "synth_ecp5 -top top -nodsp -nowidelut"
+
+def _map_ecp5(synth: str) -> str:
+    """Return the commands of a whole mapping for ECP5.
+
+    Flip-flops take the names of their registers before the wires' names go, so that a critical path can be told; the
+    stage ``check`` is left out, for it would name every other cell after them, a carry chain's last one by its whole
+    length.
+    """
+    return "\n".join(
+        (
+            YOSYS_PREPARATION,
+            f"{synth} -run :map_luts",
+            "rename -wire t:TRELLIS_FF",
+            "rename -hide w:*",
+            f"{synth} -run map_luts:check",
+            "blackbox =A:whitebox",
+        )
+    )
+
+
+#: The same for designs that are placed whole, where memories become block RAM. Multipliers stay out, for there are
+#: none.
 MAPPED_SCRIPTS = {
-    "ecp5": f"{YOSYS_PREPARATION}\n{_ECP5_MAPPED} -run :map_luts\n"
-    "rename -wire t:TRELLIS_FF\n"
-    "rename -hide w:*\n"
-    f"{_ECP5_MAPPED} -run map_luts:check\n"
-    "blackbox =A:whitebox",
+    "ecp5": _map_ecp5("synth_ecp5 -top top -nodsp -nowidelut"),
     "ice40": f"{YOSYS_PREPARATION}\nsynth_ice40 -top top -spram",
 }
+#: The same with the multiplexers behind ECP5's LUTs: control logic is a level shorter, for a few LUTs more.
+FAST_SCRIPTS = MAPPED_SCRIPTS | {"ecp5": _map_ecp5("synth_ecp5 -top top -nodsp")}
 
 #: Cells that are one LUT each, by target. A carry cell of ECP5 takes two, a memory of 16 x 4 bits four.
 _LUTS: dict[str, dict[str, int]] = {
