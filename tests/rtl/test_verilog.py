@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from verilog_lint import assert_clean, lint
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
 from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
-from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore, generate, write
 
 TINY = PRESETS["tiny"]
@@ -35,19 +35,6 @@ CONFIGS = {
     "xilinx": replace(TINY, datapath="fused", target="xilinx", negation="carry", packing="s8"),
     "sparse": replace(TINY, sparse=True, partial_sums=True, packing="s5"),
 }
-
-
-def lint(*files: Path, top: str = "tritforge_core") -> subprocess.CompletedProcess[str]:
-    command = ["verilator", "--lint-only", "--top-module", top, *map(str, files)]
-    environment = {**os.environ, **verilator_environment()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def assert_clean(result: subprocess.CompletedProcess[str]) -> None:
-    output = result.stdout + result.stderr
-    assert "%Warning" not in output, output
-    assert "%Error" not in output, output
-    assert result.returncode == 0, output
 
 
 @pytest.fixture(scope="module")
