@@ -68,12 +68,12 @@ class ActivationBuffer(wiring.Component):
         busy = Signal()
         pointer = Signal(range(config.buffer_words))
         group = Signal(index_range(config.beats_per_word))
-        words = Signal(range(config.buffer_words + 1))
-        stride = Signal(range(config.k_tiles(config.k_max) + 1))
+        words = Signal(range(config.buffer_words + 1), reset_less=True)
+        stride = Signal(range(config.k_tiles(config.k_max) + 1), reset_less=True)
         # Ends are known in registers, so that a beat's handshake and all that follows from it fit one cycle.
         inputs = Countdown("k", config.k_max, config.acts_per_beat)
         tokens = Countdown("tokens", config.tokens_max, 1)
-        first_token, group_end = Signal(), Signal(init=config.beats_per_word == 1)
+        first_token, group_end = Signal(reset_less=True), Signal(init=config.beats_per_word == 1)
 
         word_end, job_end, taken = Signal(), Signal(), Signal()
         token_end = inputs.last
@@ -121,8 +121,15 @@ class ActivationBuffer(wiring.Component):
                 self.loaded.payload.words.eq(words + 1),
                 self.loaded.payload.stride.eq(stride + first_token),
             ]
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [busy.eq(1), job.eq(self.jobs.payload), words.eq(0), stride.eq(0), first_token.eq(1)]
+        # Where no job is offered, what is taken here is read by nobody.
+        with m.If(self.jobs.ready):
+            m.d.sync += [
+                busy.eq(self.jobs.valid),
+                job.eq(self.jobs.payload),
+                words.eq(0),
+                stride.eq(0),
+                first_token.eq(1),
+            ]
             inputs.load(m, self.jobs.payload.k)
             tokens.load(m, self.jobs.payload.tokens)
         return m

@@ -10,6 +10,8 @@ class Countdown:
     so the sign bit tells the last step; to compare what is left would put a carry chain between the register and
     all that waits for the end.
 
+    It has no reset: `load` comes before all else.
+
     Parameters
     ----------
     name
@@ -23,7 +25,9 @@ class Countdown:
     def __init__(self, name: str, high: int, step: int) -> None:
         self.step = step
         #: What will be left after the step at hand, less 1.
-        self.rest = Signal(Shape.cast(range(-step, max(0, high - step))), name=f"{name}_rest")
+        self.rest = Signal(
+            Shape.cast(range(-step, max(0, high - step))), name=f"{name}_rest", reset_less=True
+        )
         self._again = Signal.like(self.rest, name=f"{name}_again")
         #: Whether the step at hand is the last: a register.
         self.last: Value = self.rest[-1]

@@ -197,11 +197,10 @@ class ResultQueue(wiring.Component):
                     parts.start(m, row_tiles.rest - size)
                 with m.Else():
                     parts.load(m, Const(config.rows))
-            with m.If(job_end):
-                m.d.sync += busy.eq(0)
         job = self.jobs.payload
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += busy.eq(1)
+        # Where no job is offered, what is taken here is read by nobody.
+        with m.If(self.jobs.ready):
+            m.d.sync += busy.eq(self.jobs.valid)
             tokens.load(m, job.tokens)
             row_tiles.load(m, job.m)
             parts.load(m, Mux(job.m <= config.rows, job.m, config.rows))
@@ -209,6 +208,6 @@ class ResultQueue(wiring.Component):
         if config.partial_sums:
             accumulate = Signal()
             m.d.comb += chunk.accumulate.eq(accumulate)
-            with m.If(self.jobs.valid & self.jobs.ready):
+            with m.If(self.jobs.ready):
                 m.d.sync += accumulate.eq(job.accumulate)
         return m

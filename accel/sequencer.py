@@ -103,11 +103,10 @@ class Sequencer(wiring.Component):
                 tiles.wrap(m)
             with m.If(token_end & k_end):
                 row_tiles.advance(m)
-            with m.If(job_end):
-                m.d.sync += active.eq(0)
-        with m.If(take & self.loaded.valid):
+        # Where no job is offered, what is taken here is read by nobody.
+        with m.If(take):
             job = self.loaded.payload.job
-            m.d.sync += [active.eq(1), first_token.eq(1), first_tile.eq(1)]
+            m.d.sync += [active.eq(self.loaded.valid), first_token.eq(1), first_tile.eq(1)]
             tokens.load(m, job.tokens)
             tiles.load(m, job.k)
             row_tiles.load(m, job.m)
@@ -149,5 +148,5 @@ class Sequencer(wiring.Component):
                 m.d.sync += tile_base.eq(Mux(job_end, next_job, next_tile))
             with m.If(job_end):
                 m.d.sync += base.eq(next_job)
-        with m.If(self.loaded.valid & self.loaded.ready):
+        with m.If(self.loaded.ready):
             m.d.sync += [stride.eq(self.loaded.payload.stride), words.eq(self.loaded.payload.words)]

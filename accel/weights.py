@@ -109,8 +109,9 @@ class WeightLoader(wiring.Component):
             tiles.wrap(m)
             with m.If(k_end):
                 row_tiles.advance(m)
-        with m.If(self.jobs.valid & self.jobs.ready):
-            m.d.sync += [busy.eq(1), in_bias.eq(config.bias_beats > 0)]
+        # Where no job is offered, what is taken here is read by nobody.
+        with m.If(self.jobs.ready):
+            m.d.sync += [busy.eq(self.jobs.valid), in_bias.eq(config.bias_beats > 0)]
             tiles.load(m, self.jobs.payload.k)
             row_tiles.load(m, self.jobs.payload.m)
         return m
