@@ -23,7 +23,9 @@ class AbortControl(wiring.Component):
     sent : In, what was begun of the results has left
     left : In, there are jobs that have not ended
     done : In, all jobs are completed
-    aborting : Out, from the cycle after the request until everything is at rest; the core is held in reset
+    aborting : Out, from the cycle after the request until everything is at rest
+    holding : Out, reset for the core, a register: it follows `aborting` a cycle later and ends no later; high in
+        the cycle after a reset of this block, too
     retire : Out, end the oldest job in this cycle
     """
 
@@ -37,6 +39,7 @@ class AbortControl(wiring.Component):
                 "left": In(1),
                 "done": In(1),
                 "aborting": Out(1),
+                "holding": Out(1, init=1),
                 "retire": Out(1),
             }
         )
@@ -46,6 +49,7 @@ class AbortControl(wiring.Component):
         settling = Signal(range(SETTLE_CYCLES))
         retiring = Signal()
         m.d.comb += self.retire.eq(retiring & self.left)
+        m.d.sync += self.holding.eq(self.aborting & ~retiring)
         with m.If(self.offered | ~self.aborting):
             m.d.sync += settling.eq(SETTLE_CYCLES - 1)
         with m.Elif(settling != 0):

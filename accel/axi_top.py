@@ -83,7 +83,7 @@ class AxiCore(wiring.Component):
 
     def make_controlled(self) -> ControlledCore:
         """Return the core with its registers and job queue."""
-        return ControlledCore(self.config, self.axi.control, core=self.core)
+        return ControlledCore(self.config, self.axi.control, core=self.core, core_domain="core")
 
     def make_reader(self) -> AxiReader:
         """Return the read master."""
@@ -96,7 +96,8 @@ class AxiCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         m.domains.sync = sync = ClockDomain(local=True)
-        sync.clk = self.aclk
+        m.domains.core = core = ClockDomain(local=True)
+        sync.clk = core.clk = self.aclk
         m.d.comb += sync.rst.eq(~self.aresetn)
 
         m.submodules.registers = registers = self.make_registers()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, DomainRenamer, Module, Mux, ResetInserter, ResetSignal, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,6 +45,9 @@ class ControlledCore(wiring.Component):
         Registers and queue.
     core
         The core to control, made with ``observed=True``; by default the one that `config` describes.
+    core_domain
+        Clock domain of the core, whose clock is that of `sync`. This block drives its reset, from a register, since
+        thousands of registers wait for it. By default the core is in `sync`, with an abort as a second reset.
 
     Members
     -------
@@ -70,7 +73,12 @@ class ControlledCore(wiring.Component):
     """
 
     def __init__(
-        self, config: AcceleratorConfig, control: ControlConfig, *, core: Core | None = None
+        self,
+        config: AcceleratorConfig,
+        control: ControlConfig,
+        *,
+        core: Core | None = None,
+        core_domain: str | None = None,
     ) -> None:
         if config.sparse:
             raise InputError(
@@ -78,6 +86,7 @@ class ControlledCore(wiring.Component):
             )
         self.config = config
         self.control = control
+        self.core_domain = core_domain
         self.core = Core(config, observed=True) if core is None else core
         if not self.core.observed or self.core.config != config:
             raise InputError(
@@ -197,9 +206,13 @@ class ControlledCore(wiring.Component):
     ) -> None:
         """Place the core between its streams; while an abort is under way beats that come in are thrown away."""
         core, aborting = self.core, abort.aborting
-        m.submodules.core = ResetInserter(aborting)(core)
+        if self.core_domain is None:
+            m.submodules.core = ResetInserter(abort.holding)(core)
+        else:
+            m.submodules.core = DomainRenamer(self.core_domain)(core)
+            m.d.comb += ResetSignal(self.core_domain).eq(abort.holding)
         weights = SkidBuffer(self.weights.payload.shape())
-        m.submodules.weights = ResetInserter(aborting)(weights)
+        m.submodules.weights = ResetInserter(abort.holding)(weights)
         m.submodules.gate = gate = ResultGate(self.config)
         m.submodules.counters = counters = StallCounters()
         wiring.connect(m, queue.jobs, core.jobs)

@@ -53,6 +53,8 @@ class LinkTop(wiring.Component):
         Character times of silence after which a frame is thrown away.
     core
         The core to use, made with ``observed=True``; by default the one that `config` describes.
+    core_domain
+        Clock domain of the core, as in `ControlledCore`; by default `sync`.
 
     Members
     -------
@@ -74,13 +76,14 @@ class LinkTop(wiring.Component):
         *,
         silence_characters: int = SILENCE_CHARACTERS,
         core: Core | None = None,
+        core_domain: str | None = None,
     ) -> None:
         self.config = config
         self.divisor = check_divisor(divisor)
         self.silence_characters = silence_characters
         self.sizes = StoreSizes.of(config)
         self.control = link_control(config)
-        self.core = ControlledCore(config, self.control, core=core)
+        self.core = ControlledCore(config, self.control, core=core, core_domain=core_domain)
         super().__init__(
             {
                 "rx": In(1, init=1),

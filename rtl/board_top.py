@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal
+from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
@@ -18,7 +18,7 @@ class BoardTop(Elaboratable):
     Parameters
     ----------
     link
-        The accelerator and its serial lines, in the domain `sync`.
+        The accelerator and its serial lines, in the domain `sync` but for the core, which is in `core`.
     pll
         Makes the clock of `sync` from the board's.
     """
@@ -29,9 +29,11 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.domains.sync = ClockDomain()
-        m.submodules.link = self.link
         clock, locked = Signal(), Signal()
+        m.domains.sync = sync = ClockDomain()
+        m.domains.core = core = ClockDomain()
+        sync.clk = core.clk = clock
+        m.submodules.link = self.link
         pin = platform.request(platform.default_clk, dir="-")
         if isinstance(self.pll, Ice40Pll):
             # Its own pin feeds this PLL, without a buffer between.
@@ -44,7 +46,7 @@ class BoardTop(Elaboratable):
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx_pin = rx = io.Buffer("i", uart.rx)
         m.submodules.tx_pin = tx = io.Buffer("o", uart.tx)
-        m.d.comb += [ClockSignal().eq(clock), self.link.rx.eq(rx.i), tx.o.eq(self.link.tx)]
+        m.d.comb += [self.link.rx.eq(rx.i), tx.o.eq(self.link.tx)]
         for number, state in enumerate((self.link.active, self.link.busy)):
             m.submodules[f"led_{number}"] = led = io.Buffer("o", platform.request("led", number, dir="-"))
             m.d.comb += led.o.eq(state)

@@ -125,7 +125,7 @@ def board_design(
     pll = solve(family.name, board.reference_mhz, clock)
     divisor = check_divisor(clock * 1_000_000 / (baud or board.baud))
     platform = board.platform_class()()
-    top = BoardTop(LinkTop(config, divisor), pll)
+    top = BoardTop(LinkTop(config, divisor, core_domain="core"), pll)
     plan = platform.prepare(top, "top", emit_src=False, debug_verilog=False)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     return FpgaDesign(
