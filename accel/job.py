@@ -81,8 +81,10 @@ class JobPort(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        # The job is taken first and judged in a register: its numbers pass long comparisons, and much waits for them.
+        # A job is taken first and judged behind registers, one a comparison: they are long, and much waits for them.
         job = Signal.like(self.jobs.payload)
+        conditions = self._conditions(self.jobs.payload)
+        met = Signal(len(conditions))
         legal, taken = Signal(), Signal()
         full = []
         for index, places in enumerate(self.places):
@@ -113,18 +115,21 @@ class JobPort(wiring.Component):
         m.d.comb += [
             self.jobs.ready.eq(~Cat(full).any()),
             taken.eq(self.jobs.valid & self.jobs.ready),
+            legal.eq(met.all()),
             self.refused.eq(self.checked & ~legal),
         ]
         m.d.sync += self.checked.eq(taken)
         with m.If(taken):
-            m.d.sync += [job.eq(self.jobs.payload), legal.eq(self._is_legal(self.jobs.payload))]
+            m.d.sync += [job.eq(self.jobs.payload), met.eq(Cat(conditions))]
         return m
 
-    def _is_legal(self, job: View) -> Value:
-        """Return whether a job is within the bounds."""
+    def _conditions(self, job: View) -> list[Value]:
+        """Return what a legal job meets."""
         config = self.config
         bounds = {"m": config.m_max, "k": config.k_max, "tokens": config.tokens_max}
-        conditions = [(job[name] != 0) & (job[name] <= high) for name, high in bounds.items()]
+        conditions: list[Value] = []
+        for name, high in bounds.items():
+            conditions += [job[name] != 0, job[name] <= high]
         if config.sparse:
             conditions.append((job.tokens == 1) | ~job.sparse)
-        return Cat(conditions).all()
+        return conditions
