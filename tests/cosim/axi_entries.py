@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from axi_device import Device, WatchdogError
+from axi_device import Device
 from axi_jobs import JobMaker, Session
 
 from tritforge.accel.axi_config import AxiConfig
@@ -83,6 +83,42 @@ async def paces(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
         "runs": answer,
         "most_reads": int(device.dut.m_axi_weights_ar_most.value),
     }
+
+
+async def interrupts(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, Any]:
+    """Let each cause of an interrupt occur, and see which bits and whether the line rise."""
+    session = await open_session(hardware, task)
+    device, maker = session.device, session.maker
+    every = sum(field.mask for field in device.map["IRQ_ENABLE"].fields)
+    seen = {}
+
+    async def look(name: str) -> None:
+        await device.wait(4)
+        bits = device.map["IRQ_STATUS"].set_names(await device.read("IRQ_STATUS"))
+        await session.expect(
+            f"irq after {name}", int(device.dut.irq.value), int(bool(bits) and name != "masked")
+        )
+        await device.write({"IRQ_STATUS": every})
+        await device.wait(4)
+        await session.expect(f"irq after {name} was cleared", int(device.dut.irq.value), 0)
+        seen[name] = bits
+
+    await device.write({"IRQ_ENABLE": every})
+    await session.submit(maker.job(), set())
+    await session.drain()
+    await look("job")
+    job = maker.job()
+    await session.submit(job, maker.fail_reads(job, "weight_decerr"))
+    await session.drain()
+    await look("failing job")
+    await session.refuse(maker.job(), "illegal_job", {"JOB_K": 0})
+    await look("refused")
+    await device.write({"IRQ_ENABLE": 0})
+    await session.submit(maker.job(), set())
+    await session.drain()
+    await session.expect("irq while it is masked", int(device.dut.irq.value), 0)
+    await look("masked")
+    return await close_session(session) | {"seen": seen}
 
 
 def refusals(session: Session) -> list[tuple[str, dict[str, int]]]:
@@ -193,7 +229,7 @@ async def random_jobs(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, A
     session = await open_session(hardware, task)
     try:
         await run_random_jobs(session, task["jobs"])
-    except WatchdogError as error:
+    except AssertionError as error:
         session.faults.append(f"{error}; before that: {'; '.join(session.events)}")
     return await close_session(session)
 
@@ -201,20 +237,30 @@ async def random_jobs(hardware: RtlProduct, task: dict[str, Any]) -> dict[str, A
 async def run_random_jobs(session: Session, jobs: int) -> None:
     """Run random jobs until so many were taken or one is not right."""
     maker, device = session.maker, session.device
+    most = 0
     while session.counts["jobs"] < jobs and not session.faults:
         if maker.chance(0.08):
             device.pause_at_random()
-        if maker.chance(0.02):
+        if maker.chance(0.04):
             await device.wait(maker.between(0, 200))
             await (session.abort() if maker.chance(0.7) else session.reset())
         elif maker.chance(0.06):
-            cause, values = refusals(session)[maker.between(0, len(refusals(session)) - 1)]
+            every = refusals(session)
+            causes = sorted({cause for cause, _ in every})
+            cause = causes[maker.between(0, len(causes) - 1)]
+            choices = [values for each, values in every if each == cause]
+            values = choices[maker.between(0, len(choices) - 1)]
             await session.refuse(maker.job(), cause, values)
         else:
             job = maker.job()
             await session.submit(job, plan(session, job))
-        # Up to as many as it takes; then some end.
-        most = maker.between(0, device.axi.queue_depth + 4)
+        # For a while one job at a time, for a while as many as it takes.
+        if maker.chance(0.1):
+            most = maker.between(0, device.axi.queue_depth + 2)
+            if maker.chance(0.3):
+                # The host is faster than the memory: the queue fills.
+                most = device.axi.queue_depth + 6
+                device.pause({"weights_ar": 0.9, "weights_r": 0.9})
         while len(session.jobs) > most:
             await session.settle()
         if maker.chance(0.04):

@@ -25,7 +25,7 @@ RESPONSES = {
 #: Causes that leave the words themselves right.
 STORE_CAUSES = {"store_slverr", "store_decerr"}
 #: Cycles that a beat or a token may take at most, pauses on all channels included.
-PATIENCE = 300
+PATIENCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
