@@ -142,7 +142,8 @@ class Core(wiring.Component):
         taken = Signal()
         m.d.comb += [
             taken.eq(self.jobs.valid & self.jobs.ready),
-            self.busy.eq(jobs_inside != 0),
+            # A job that is refused counts in the cycle after it was taken.
+            self.busy.eq(jobs_inside != port.refused),
         ]
         m.d.sync += jobs_inside.eq(jobs_inside + taken - port.refused - queue.finished)
         with m.If(port.checked):
