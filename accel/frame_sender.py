@@ -39,7 +39,7 @@ class FrameSender(wiring.Component):
     -------
     i : In, stream of `answer_layout`, with 64 words at most; taken when the answer has left
     address : Out, byte of the buffer to read
-    data : In, that byte, in the next cycle
+    data : In, that byte, two cycles later
     o : Out, stream of bytes
     """
 
@@ -88,6 +88,8 @@ class FrameSender(wiring.Component):
                         with m.If(empty):
                             m.next = "checksum"
             with m.State("fetch"):
+                m.next = "arrive"
+            with m.State("arrive"):
                 m.next = "payload"
             with m.State("payload"):
                 m.d.comb += [byte.eq(self.data), send.eq(room), crc.valid.eq(room)]

@@ -127,6 +127,9 @@ class Link(wiring.Component):
         m.submodules.sender = sender = FrameSender()
         m.submodules.store_bank = buffer = Memory(shape=8, depth=BUFFER_BYTES, init=[])
         write, read = buffer.write_port(), buffer.read_port()
+        # Follows the memory directly, without an enable, for the block memory to take it in.
+        fetched = Signal(8, reset_less=True)
+        m.d.sync += fetched.eq(read.data)
         wiring.connect(m, wiring.flipped(self.rx), receiver.i)
         wiring.connect(m, wiring.flipped(self.tx), sender.o)
         wiring.connect(m, wiring.flipped(self.registers), access.registers)
@@ -137,8 +140,8 @@ class Link(wiring.Component):
             receiver.drop.eq(self.lost),
             check.request.eq(request),
             access.request.eq(request),
-            sender.data.eq(read.data),
-            access.buffer_r_data.eq(read.data),
+            sender.data.eq(fetched),
+            access.buffer_r_data.eq(fetched),
             write.addr.eq(Mux(walking, access.buffer_address, receiver.address)),
             write.data.eq(Mux(walking, access.buffer_w_data, receiver.data)),
             write.en.eq(Mux(walking, access.buffer_write, receiver.write)),

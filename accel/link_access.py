@@ -75,7 +75,7 @@ class RequestAccess(wiring.Component):
     done : Out, high in the last cycle
     unknown : Out, an address was no register's; from the cycle after `done` to the next start
     buffer_address, buffer_w_data, buffer_write : Out, ports of the buffer
-    buffer_r_data : In, its byte at the address of the cycle before
+    buffer_r_data : In, its byte at the address of two cycles before
     registers : Out, `RegisterBus`
     stores : Out, `StoreBus`
     """
@@ -118,7 +118,7 @@ class RequestAccess(wiring.Component):
         address = Signal(max(REGISTER_BITS, len(self.stores.address)))
         word = Signal(WORD_BITS)
         at = [busy & (step == number) for number in range(8)]
-        write = at[5] & writing
+        write = at[6] & writing
         m.d.comb += [
             self.done.eq(at[7] & last),
             self.buffer_address.eq(Cat(step[:2], index)),
@@ -148,24 +148,19 @@ class RequestAccess(wiring.Component):
                 self.unknown.eq(0),
             ]
 
-        # The word: from the buffer at steps 1 to 4 and written at step 5; or read at step 0, and into the buffer at
+        # The word: from the buffer at steps 2 to 5 and written at step 6; or read at step 0, and into the buffer at
         # steps 4 to 7.
-        from_buffer = Cat(word[8:], self.buffer_r_data)
-        with m.Switch(step):
+        with m.If(writing), m.If((step >= 2) & (step <= 5)):
+            m.d.sync += word.eq(Cat(word[8:], self.buffer_r_data))
+        with m.Else(), m.Switch(step):
             with m.Case(1):
-                m.d.sync += word.eq(Mux(writing, from_buffer, self.registers.r_data))
+                m.d.sync += word.eq(self.registers.r_data)
             with m.Case(StoreBus.READ_CYCLES):
-                with m.If(writing):
-                    m.d.sync += word.eq(from_buffer)
-                with m.Elif(space[Space.RESULTS]):
+                with m.If(space[Space.RESULTS]):
                     m.d.sync += word.eq(self.stores.r_data)
                 with m.Elif(greeting):
                     m.d.sync += word.eq(Array(self.greeting)[index[:2]])
-            with m.Case(2), m.If(writing):
-                m.d.sync += word.eq(from_buffer)
-            with m.Case(4):
-                m.d.sync += word.eq(Mux(writing, from_buffer, word >> 8))
-            with m.Default():
+            with m.Case(4, 5, 6):
                 m.d.sync += word.eq(word >> 8)
         # A register's answer comes in the cycle after its strobe.
         asked = Signal()
