@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.errors import BoardError
+from tritforge.accel.errors import BoardError, SimulationError
 from tritforge.accel.presets import PRESETS
+from tritforge.cli.main import main
 from tritforge.models.library import held_out_text, load_model
 from tritforge.sim.board_accelerator import BoardAccelerator
 from tritforge.sim.board_check import check_board, layer_products, seeded_products
@@ -54,6 +55,9 @@ class BadLine(ByteStream):
         self._losing = False
         self.break_before = False
         self.reset_before = False
+        #: Source of faults at single bytes, of which one in `rarely` has one.
+        self.faults: np.random.Generator | None = None
+        self.rarely = 500
 
     def write(self, data: bytes) -> None:
         if self.break_before:
@@ -62,12 +66,21 @@ class BadLine(ByteStream):
             self._uart.reset()
         self._losing = self.lose_after == 0
         self.lose_after -= 1
-        self._uart.write(self.garbage + data[: len(data) - self.cut])
+        self._uart.write(self._spoil(self.garbage + data[: len(data) - self.cut]))
         self.garbage, self.cut, self.break_before, self.reset_before = b"", 0, False, False
 
     def read(self, count: int, seconds: float) -> bytes:
         data = self._uart.read(count, seconds)
-        return b"" if self._losing else data
+        return b"" if self._losing else self._spoil(data)
+
+    def _spoil(self, data: bytes) -> bytes:
+        """Lose, garble or repeat some bytes."""
+        if self.faults is None:
+            return data
+        changed = bytearray()
+        for byte, chance in zip(data, self.faults.integers(0, 3 * self.rarely, len(data)), strict=True):
+            changed += {0: b"", 1: bytes([byte ^ 4]), 2: bytes([byte, byte])}.get(int(chance), bytes([byte]))
+        return bytes(changed)
 
     def close(self) -> None:
         """The simulated board goes on."""
@@ -104,6 +117,22 @@ def test_a_job_takes_the_cycles_that_its_stores_allow(uart: SimulatedUart) -> No
     tiles = 16 * 8 * 4
     assert first.cycles is not None
     assert tiles < first.cycles < 3 * tiles
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_lost_garbled_and_repeated_bytes_are_overcome(uart: SimulatedUart, seed: int) -> None:
+    print(f"seed {seed}")
+    line = BadLine(uart)
+    board = BoardAccelerator(line)
+    before = board.device.counters()
+    line.faults = np.random.default_rng(seed)
+    for product in range(8):
+        w, x, expected = operands(product, 20 + product, 64, 3)
+        np.testing.assert_array_equal(board.matmul(w, x).words, expected)
+    line.faults = None
+    counted = board.device.counters() - before
+    assert (counted.started, counted.completed, counted.failed) == (8, 8, 0)
+    assert board.link.counts.retries > 5
 
 
 @pytest.mark.parametrize("garbage", [b"\x00" * 9, b"TF", b"TTTF\x02", bytes(range(256)), b"tf\xff" * 5])
@@ -236,8 +265,48 @@ def test_a_matrix_of_the_shipped_model_runs_in_pieces(uart: SimulatedUart) -> No
     assert check.ok
 
 
+def test_the_command_line_simulates_a_board(simulators: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same Verilog as above, so it is compiled once."""
+    changed = {
+        "weight_store": "bram",
+        "weight_store_bytes": 1 << 12,
+        "k_max": 192,
+        "m_max": 128,
+        "packing": "s8",
+    }
+    settings = [f"--set={name}={value}" for name, value in changed.items()]
+    with pytest.raises(SystemExit) as leave:
+        main(
+            [
+                "board",
+                "--port",
+                "simulation",
+                "--quick",
+                "--config",
+                "tiny",
+                *settings,
+                "--cache",
+                str(simulators),
+            ]
+        )
+    assert leave.value.code == 0
+    shown = capsys.readouterr().out
+    assert "simulation: TritForge accelerator, register map " in shown
+    assert "words bit for bit; " in shown
+
+
+def test_a_simulator_that_is_killed_is_one_error(compiled: CompiledLink) -> None:
+    stream = SimulatedUart(compiled)
+    files = stream._simulation.files
+    stream._simulation.stop()
+    with pytest.raises(SimulationError, match=r"^the simulation failed; the end of its log:\n"):
+        Link(stream)
+    assert not files.exists()
+    stream.close()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["small", "icebreaker"])
+@pytest.mark.parametrize("name", ["small", "icebreaker", "ulx3s"])
 def test_a_layer_of_the_shipped_model_runs_bit_exact(name: str, simulators: Path) -> None:
     config = SMALL if name == "small" else PRESETS[name]
     with BoardAccelerator(SimulatedUart(compile_link(config, simulators)), config) as board:
