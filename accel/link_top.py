@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -135,14 +135,16 @@ class LinkTop(wiring.Component):
             self.active.eq(link.active),
             self.damaged.eq(link.damaged),
         ]
-        # The memories are many and far apart: their way is a cycle of its own.
+        # The memories are many and far apart, over the whole chip on a board: their way is two cycles of its own.
         for store, write in (
             (weights, link.stores.write_weights),
             (activations, link.stores.write_activations),
         ):
-            m.d.sync += [
-                store.address.eq(link.stores.address),
-                store.data.eq(link.stores.w_data),
-                store.write.eq(write),
-            ]
+            for target, value in (
+                (store.address, link.stores.address),
+                (store.data, link.stores.w_data),
+                (store.write, write),
+            ):
+                half_way = Signal.like(target, name="half_way")
+                m.d.sync += [half_way.eq(value), target.eq(half_way)]
         return m

@@ -109,7 +109,7 @@ BOARDS: dict[str, Board] = {
                 name="SDRAM of 16 bits at 143 MHz",
                 size_bytes=32 << 20,
                 bytes_per_second=2 * 143e6,
-                source="ULX3S README: 32 MB SDRAM of 16 bits; IS42S16160G-7, which newer boards have, runs at 143 MHz",
+                source="ULX3S README: 32 MB SDRAM of 16 bits; IS42S16160G-7, on newer boards, runs at 143 MHz",
             ),
             load="openFPGALoader --board ulx3s {bitstream}",
         ),

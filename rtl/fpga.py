@@ -207,6 +207,7 @@ def build(
             target_mhz=float(design.clock_mhz),
             constraints=constraints,
             keep=constraints is not None,
+            extra=family.route_options,
         )
         for seed in seeds
     }

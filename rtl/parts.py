@@ -30,6 +30,8 @@ class Family:
         Kind of a carry cell in the netlist, and the LUTs of the part for one.
     lut_note
         What counts as a LUT.
+    route_options
+        Options of the router for whole designs. ECP5's second router takes half the time of the first on a board's.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Family:
     resources: Mapping[str, str]
     carry: tuple[str, int]
     lut_note: str
+    route_options: tuple[str, ...] = ()
 
 
 ECP5 = Family(
@@ -65,6 +68,7 @@ ECP5 = Family(
     },
     carry=("CCU2C", 2),
     lut_note="Two LUTs of each carry cell and four of each LUT RAM are among the LUTs.",
+    route_options=("--router", "router2"),
 )
 ICE40 = Family(
     name="ice40",

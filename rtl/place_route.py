@@ -38,6 +38,8 @@ class Placement:
         File of pins and clocks; without one the design is placed out of context.
     keep
         Whether the routed design is written, as the packer takes it.
+    extra
+        Further options.
     """
 
     part: Part = PART
@@ -45,6 +47,7 @@ class Placement:
     target_mhz: float = TARGET_MHZ
     constraints: Path | None = None
     keep: bool = False
+    extra: tuple[str, ...] = ()
 
     @property
     def options(self) -> list[str]:
@@ -63,6 +66,7 @@ class Placement:
             str(TIMING_WEIGHT),
             "--seed",
             str(self.seed),
+            *self.extra,
         ]
 
     def key(self, netlist: Path) -> str:

@@ -5,11 +5,11 @@ import subprocess
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritforge.accel.errors import InputError
-from tritforge.rtl.board_clock import Ecp5Pll, Ice40Pll, Pll, nearest_below, solve
+from tritforge.rtl.board_clock import PLLS, Ecp5Pll, Ice40Pll, Pll, nearest_below, solve
 from tritforge.rtl.synthesis import find_tool
 
 
@@ -45,6 +45,7 @@ def check_ranges(pll: Pll) -> None:
     assert oscillator == pytest.approx(float(pll.vco_mhz))
 
 
+@settings(max_examples=25)
 @given(
     family=st.sampled_from(["ecp5", "ice40"]),
     reference=st.sampled_from(["12", "16", "25", "27", "48", "50", "100"]),
@@ -53,9 +54,8 @@ def check_ranges(pll: Pll) -> None:
 def test_what_can_be_made_is_made_exactly_and_within_the_ranges(
     family: str, reference: str, place: int
 ) -> None:
-    kind = {"ecp5": Ecp5Pll, "ice40": Ice40Pll}[family]
-    settings = list(kind.settings(Fraction(reference)))
-    wanted = settings[place % len(settings)].output_mhz
+    possible: list[Pll] = list(PLLS[family].settings(Fraction(reference)))
+    wanted = possible[place % len(possible)].output_mhz
     found = solve(family, Fraction(reference), wanted)
     assert found.output_mhz == wanted
     check_ranges(found)
