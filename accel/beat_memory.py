@@ -17,8 +17,8 @@ YOSYS_PREPARATION = """\
 delete t:$meminit_v2 r:MEMID=*store_bank* %i
 setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:MEMID=*store_bank* %i"""
 
-#: Places behind the memory: as many as keep its pace.
-_PLACES = 3
+#: Places behind the memory: as many beats as are on their way from the request of one to its leaving.
+_PLACES = 5
 
 
 def read_layout(depth: int) -> StructLayout:
@@ -41,9 +41,9 @@ def beat_place(address: Value, *, beat_bytes: int, depth: int) -> Value:
 class BeatMemory(wiring.Component):
     """A memory with one address for both sides, so that a single-ported one can hold it; the host goes first.
 
-    A register follows the memory directly, without an enable, for block memories to take it in. Behind it are places
-    for the beats that were on their way when the reader stopped. Reading pauses in the cycles in which a word is
-    written, and only the memory's own enable depends on the reader.
+    All that enters the memory comes straight from registers, since its blocks are many and far apart. A register
+    follows it directly, without an enable, for block memories to take it in. Behind it are places for the beats
+    that are on their way: one is only asked for when a place is sure. Reading pauses while a word is written.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ class BeatMemory(wiring.Component):
 
     Members
     -------
-    address, data, write : In, a word and its place; written in the cycle of `write`
+    address, data, write : In, a word and its place; a beat asked for later has it
     reads : In, stream of `read_layout`
-    o : Out, stream of `marked_layout`, the first one three cycles after its address was taken
+    o : Out, stream of `marked_layout`, the first one four cycles after its address was taken
     clear : In, forgets what was read; reads nothing
 
     The throughput is a beat a cycle.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, *, width: int, depth: int) -> None:
         self.width = width
@@ -82,40 +82,51 @@ class BeatMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         bank_bits = self.banks.bit_length() - 1
-        # Beats behind the places: in the memory's own output, in the register.
-        fetched, arrived = Signal(), Signal()
-        beyond, arrived_beyond = Signal(), Signal()
+        # Beats before the places: asked for, in the memory's own output, in the register behind it.
+        stages = [Signal(2, name=name) for name in ("asked", "fetched", "arrived")]
         arrived_data = Signal(self.width, reset_less=True)
-        held = Signal(range(_PLACES + 1))
-        room = Signal()
-        m.d.comb += [room.eq(held + arrived < _PLACES), self.reads.ready.eq(room & ~self.write)]
+        claimed, room = Signal(range(_PLACES + 1)), Signal(init=1)
+        left = Signal.like(claimed)
+        issued = self.reads.valid & self.reads.ready
+        m.d.comb += [
+            self.reads.ready.eq(room & ~self.write),
+            left.eq(claimed + issued - (self.o.valid & self.o.ready)),
+        ]
+        m.d.sync += [claimed.eq(left), room.eq(left != _PLACES)]
 
-        address = Mux(self.write, self.address[bank_bits:], self.reads.payload.address)
+        # What enters the memory.
+        place, word = (
+            Signal(index_range(self.depth), name="place"),
+            Signal(WORD_BITS, name="word", reset_less=True),
+        )
+        chosen = Signal(self.banks)
+        m.d.sync += [
+            place.eq(Mux(self.write, self.address[bank_bits:], self.reads.payload.address)),
+            word.eq(self.data),
+            chosen.eq(Mux(self.write, 1 << self.address[:bank_bits], 0)),
+        ]
         outputs = []
         for bank in range(self.banks):
             m.submodules[f"store_bank{bank}"] = memory = Memory(shape=WORD_BITS, depth=self.depth, init=[])
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                write.addr.eq(address),
-                read.addr.eq(address),
-                write.data.eq(self.data),
-                write.en.eq(self.write & (self.address[:bank_bits] == bank)),
-                read.en.eq(room & ~self.write),
+                write.addr.eq(place),
+                read.addr.eq(place),
+                write.data.eq(word),
+                write.en.eq(chosen[bank]),
+                read.en.eq(stages[0][0]),
             ]
             outputs.append(read.data)
-        m.d.sync += [
-            arrived_data.eq(Cat(outputs)),
-            arrived_beyond.eq(beyond),
-            arrived.eq(fetched & room),
-        ]
-        with m.If(room):
-            m.d.sync += [
-                fetched.eq(self.reads.valid & self.reads.ready),
-                beyond.eq(self.reads.payload.beyond),
-            ]
-        self._places(m, held, arrived, Cat(Mux(arrived_beyond, 0, arrived_data), arrived_beyond))
+        flags = Cat(issued, self.reads.payload.beyond)
+        for stage, before in zip(stages, [flags, *stages], strict=False):
+            m.d.sync += stage.eq(before)
+        m.d.sync += arrived_data.eq(Cat(outputs))
+
+        arrived, beyond = stages[-1]
+        held = Signal(range(_PLACES + 1))
+        self._places(m, held, arrived, Cat(Mux(beyond, 0, arrived_data), beyond))
         with m.If(self.clear):
-            m.d.sync += [fetched.eq(0), arrived.eq(0), held.eq(0)]
+            m.d.sync += [claimed.eq(0), room.eq(1), held.eq(0), *(stage.eq(0) for stage in stages)]
         return m
 
     def _places(self, m: Module, held: Signal, arrived: Signal, beat: Value) -> None:

@@ -44,7 +44,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
         weight_store_bytes=1 << 17,
     ),
     "icebreaker": AcceleratorConfig(
-        lanes=16,
+        lanes=8,
         rows=2,
         tokens_max=1,
         k_max=2048,
