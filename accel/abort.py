@@ -75,7 +75,7 @@ class ResultGate(wiring.Component):
     -------
     i : In, stream of `beat_layout`
     o : Out, stream of `beat_layout`; what it offers stays until it is taken, abort or not
-    aborting : In, `i` is of no account any more
+    aborting : In, `i` is of no account any more: what it offers is thrown away
     sent : Out, no packet is begun and not ended
     """
 
@@ -93,7 +93,8 @@ class ResultGate(wiring.Component):
         m.d.comb += [
             buffer.i.valid.eq(Mux(self.aborting, inside, self.i.valid)),
             Value.cast(buffer.i.payload).eq(self.i.payload),
-            self.i.ready.eq(buffer.i.ready & ~self.aborting),
+            # What is offered during an abort is thrown away.
+            self.i.ready.eq(buffer.i.ready),
             self.sent.eq(~inside & ~self.o.valid),
         ]
         with m.If(self.aborting):

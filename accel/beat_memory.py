@@ -126,22 +126,23 @@ class BeatMemory(wiring.Component):
         held = Signal(range(_PLACES + 1))
         self._places(m, held, arrived, Cat(Mux(beyond, 0, arrived_data), beyond))
         with m.If(self.clear):
-            m.d.sync += [claimed.eq(0), room.eq(1), held.eq(0), *(stage.eq(0) for stage in stages)]
+            m.d.sync += [claimed.eq(0), room.eq(1), held.eq(0), self.o.valid.eq(0)]
+            m.d.sync += [stage.eq(0) for stage in stages]
         return m
 
     def _places(self, m: Module, held: Signal, arrived: Signal, beat: Value) -> None:
         """Place a queue of registers, whose first is the output."""
         places = [Signal(self.width + 1, name=f"place{index}", reset_less=True) for index in range(_PLACES)]
-        taken, left = Signal(), Signal.like(held)
+        taken, left, following = Signal(), Signal.like(held), Signal.like(held)
         m.d.comb += [
-            self.o.valid.eq(held != 0),
             self.o.payload.eq(places[0]),
             taken.eq(self.o.valid & self.o.ready),
             left.eq(held - taken),
+            following.eq(left + arrived),
         ]
-        m.d.sync += held.eq(left + arrived)
-        for index, (place, following) in enumerate(zip(places, [*places[1:], beat], strict=True)):
+        m.d.sync += [held.eq(following), self.o.valid.eq(following != 0)]
+        for index, (place, behind) in enumerate(zip(places, [*places[1:], beat], strict=True)):
             with m.If(left <= index):
                 m.d.sync += place.eq(beat)
             with m.Elif(taken):
-                m.d.sync += place.eq(following)
+                m.d.sync += place.eq(behind)
