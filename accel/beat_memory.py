@@ -6,6 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tritforge.accel.datapath import COPIES, copy
 from tritforge.accel.job import index_range
 from tritforge.accel.store_sizes import WORD_BITS
 
@@ -94,21 +95,16 @@ class BeatMemory(wiring.Component):
         ]
         m.d.sync += [claimed.eq(left), room.eq(left != _PLACES)]
 
-        # What enters the memory.
-        place, word = (
-            Signal(index_range(self.depth), name="place"),
-            Signal(WORD_BITS, name="word", reset_less=True),
-        )
-        chosen = Signal(self.banks)
-        m.d.sync += [
-            place.eq(Mux(self.write, self.address[bank_bits:], self.reads.payload.address)),
-            word.eq(self.data),
-            chosen.eq(Mux(self.write, 1 << self.address[:bank_bits], 0)),
-        ]
+        # What enters the memory; the address, from a register for each of up to four banks.
+        wanted = Mux(self.write, self.address[bank_bits:], self.reads.payload.address)
+        places = [copy(m, wanted, bank, "place") for bank in range(min(self.banks, COPIES // 2))]
+        word, chosen = Signal(WORD_BITS, reset_less=True), Signal(self.banks)
+        m.d.sync += [word.eq(self.data), chosen.eq(Mux(self.write, 1 << self.address[:bank_bits], 0))]
         outputs = []
         for bank in range(self.banks):
             m.submodules[f"store_bank{bank}"] = memory = Memory(shape=WORD_BITS, depth=self.depth, init=[])
             write, read = memory.write_port(), memory.read_port()
+            place = places[bank % len(places)]
             m.d.comb += [
                 write.addr.eq(place),
                 read.addr.eq(place),

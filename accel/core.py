@@ -40,7 +40,7 @@ class Core(wiring.Component):
     error : Out, cause (`Error`) of the last refused job or illegal code; the next job taken clears it
     begun : Out, with `observed`, high for the cycle in which the weight loader takes a job: the weight beats from the
         next cycle on are that job's
-    illegal : Out, with `observed`, high for one cycle, two cycles after a weight beat with an illegal code was taken
+    illegal : Out, with `observed`, high for a cycle, three cycles after a weight beat with an illegal code was taken
     """
 
     def __init__(self, config: AcceleratorConfig, *, observed: bool = False) -> None:

@@ -23,7 +23,7 @@ from tritforge.accel.registers import WORD_BITS
 BEAT_CAUSES = (ILLEGAL_TRIT, WEIGHT_SLVERR, WEIGHT_DECERR)
 _CAUSE_BITS = max(JOB_CAUSES) + 1
 #: Cycles from a weight beat to the loader's flag of an illegal word in it.
-ILLEGAL_LATENCY = 2
+ILLEGAL_LATENCY = 3
 
 
 class WeightCauses(wiring.Component):

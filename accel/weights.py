@@ -41,8 +41,8 @@ class WeightLoader(wiring.Component):
     tile : Out, two cycles after `swap`, the tile taken: trits side by side in the order (position, row, chain)
     bias : Out, in the same cycle, biases of the rows side by side, of the first tile of each row tile; not there with
         negation ``carry``
-    illegal : Out, high for one cycle, two cycles after a beat with an illegal word was taken. The trits of that word
-        are then not to be relied on; the core reports the job as wrong.
+    illegal : Out, high for one cycle, three cycles after a beat with an illegal word was taken. Its trits are then
+        not to be relied on; the core reports the job as wrong.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -178,7 +178,7 @@ class WeightLoader(wiring.Component):
                 for start in range(0, len(flags), _FLAGS_PER_REGISTER)
             )
         )
-        m.d.comb += self.illegal.eq(joined.any())
+        m.d.sync += self.illegal.eq(joined.any())
 
     def _take_biases(self, m: Module, payload: Value, taken: Value) -> None:
         """Keep the biases of a row tile: a shift register."""

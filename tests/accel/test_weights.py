@@ -294,7 +294,7 @@ ILLEGAL_WORDS = {
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("beat", [0, 1])
-def test_an_illegal_word_is_reported_two_cycles_after_it_is_taken(packing: str, beat: int) -> None:
+def test_an_illegal_word_is_reported_three_cycles_after_it_is_taken(packing: str, beat: int) -> None:
     """Every whole word of a beat, every illegal word in turn."""
     config = changed(packing=packing, lanes=16, rows=8)
     bits = WORDS[packing][1]
@@ -303,7 +303,7 @@ def test_an_illegal_word_is_reported_two_cycles_after_it_is_taken(packing: str, 
         word = ILLEGAL_WORDS[packing][position % len(ILLEGAL_WORDS[packing])]
         image[config.bias_beats + beat] |= word << bits * position
         stream, cycles = illegal_cycles(config, image)
-        assert cycles == [stream.taken[config.bias_beats + beat] + 2], position
+        assert cycles == [stream.taken[config.bias_beats + beat] + 3], position
 
 
 @pytest.mark.parametrize("block", [0, 1])
@@ -317,7 +317,7 @@ def test_an_illegal_striped_word_is_reported_with_its_last_bit(block: int, word:
         for bit in range(5):
             image[start + bit] |= (word >> bit & 1) << 60 + stripe
         stream, cycles = illegal_cycles(config, image)
-        assert cycles == [stream.taken[start + 4] + 2]
+        assert cycles == [stream.taken[start + 4] + 3]
 
 
 def test_bits_that_are_no_word_are_not_judged() -> None:

@@ -123,8 +123,8 @@ def test_the_expected_configuration_is_held_to(port: str, capsys: pytest.Capture
         (
             [],
             (
-                "a port is needed: give --port /dev/ttyUSB0 or the like (python -m serial.tools.list_ports lists them), "
-                "or --port simulation"
+                "a port is needed: give --port /dev/ttyUSB0 or the like "
+                "(python -m serial.tools.list_ports lists them), or --port simulation"
             ),
         ),
         (
