@@ -19,7 +19,7 @@ delete t:$meminit_v2 r:MEMID=*store_bank* %i
 setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:MEMID=*store_bank* %i"""
 
 #: Places behind the memory: as many beats as are on their way from the request of one to its leaving.
-_PLACES = 5
+_PLACES = 6
 
 
 def read_layout(depth: int) -> StructLayout:
@@ -43,8 +43,9 @@ class BeatMemory(wiring.Component):
     """A memory with one address for both sides, so that a single-ported one can hold it; the host goes first.
 
     All that enters the memory comes straight from registers, since its blocks are many and far apart. A register
-    follows it directly, without an enable, for block memories to take it in. Behind it are places for the beats
-    that are on their way: one is only asked for when a place is sure. Reading pauses while a word is written.
+    follows it directly, without an enable, for block memories to take it in; the next one is halfway to the places
+    for the beats that are on their way: one is only asked for when a place is sure. Reading pauses while a word is
+    written.
 
     Parameters
     ----------
@@ -57,13 +58,13 @@ class BeatMemory(wiring.Component):
     -------
     address, data, write : In, a word and its place; a beat asked for later has it
     reads : In, stream of `read_layout`
-    o : Out, stream of `marked_layout`, the first one four cycles after its address was taken
+    o : Out, stream of `marked_layout`, the first one five cycles after its address was taken
     clear : In, forgets what was read; reads nothing
 
     The throughput is a beat a cycle.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     def __init__(self, *, width: int, depth: int) -> None:
         self.width = width
@@ -83,9 +84,11 @@ class BeatMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         bank_bits = self.banks.bit_length() - 1
-        # Beats before the places: asked for, in the memory's own output, in the register behind it.
-        stages = [Signal(2, name=name) for name in ("asked", "fetched", "arrived")]
-        arrived_data = Signal(self.width, reset_less=True)
+        # Beats before the places: asked for, in the memory's own output, in the registers behind it.
+        stages = [Signal(2, name=name) for name in ("asked", "fetched", "left_memory", "arrived")]
+        memory_data, arrived_data = (
+            Signal(self.width, name=f"{stage}_data", reset_less=True) for stage in ("memory", "arrived")
+        )
         claimed, room = Signal(range(_PLACES + 1)), Signal(init=1)
         left = Signal.like(claimed)
         issued = self.reads.valid & self.reads.ready
@@ -116,7 +119,7 @@ class BeatMemory(wiring.Component):
         flags = Cat(issued, self.reads.payload.beyond)
         for stage, before in zip(stages, [flags, *stages], strict=False):
             m.d.sync += stage.eq(before)
-        m.d.sync += arrived_data.eq(Cat(outputs))
+        m.d.sync += [memory_data.eq(Cat(outputs)), arrived_data.eq(memory_data)]
 
         arrived, beyond = stages[-1]
         held = Signal(range(_PLACES + 1))
