@@ -212,7 +212,7 @@ class ControlledCore(wiring.Component):
             m.submodules.core = DomainRenamer(self.core_domain)(core)
             m.d.comb += ResetSignal(self.core_domain).eq(abort.holding)
         weights = SkidBuffer(self.weights.payload.shape())
-        m.submodules.weights = ResetInserter(abort.holding)(weights)
+        m.submodules.weights = ResetInserter(aborting)(weights)
         m.submodules.gate = gate = ResultGate(self.config)
         m.submodules.counters = counters = StallCounters()
         wiring.connect(m, queue.jobs, core.jobs)
@@ -220,13 +220,17 @@ class ControlledCore(wiring.Component):
         wiring.connect(m, core.results, gate.i)
         wiring.connect(m, gate.o, wiring.flipped(self.results))
         operands = ["activations", *(["partials"] if self.config.partial_sums else [])]
+        # Whether the core takes a beat is found out late in its cycle: what brings them is told a cycle later.
         for name in operands:
-            outer, inner = getattr(self, name), getattr(core, name)
+            outer = getattr(self, name)
+            buffer = SkidBuffer(outer.payload.shape())
+            m.submodules[name] = ResetInserter(aborting)(buffer)
             m.d.comb += [
-                inner.payload.eq(outer.payload),
-                inner.valid.eq(outer.valid),
-                outer.ready.eq(inner.ready | aborting),
+                buffer.i.payload.eq(outer.payload),
+                buffer.i.valid.eq(outer.valid),
+                outer.ready.eq(buffer.i.ready | aborting),
             ]
+            wiring.connect(m, buffer.o, getattr(core, name))
         m.d.comb += [
             core.weights.payload.eq(weights.o.payload.data),
             core.weights.valid.eq(weights.o.valid),

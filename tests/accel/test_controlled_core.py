@@ -352,9 +352,9 @@ def test_interrupts_come_with_their_causes_and_go_when_they_are_cleared() -> Non
 
 
 def test_counters_are_exact() -> None:
-    """Cycles of waiting that the bench counts at the ports, against the registers, and then cleared."""
-    dut, jobs = make(), products(6, seed=9)
-    around = Surroundings(pause=0.3)
+    """Cycles of waiting, counted at the core and the way out, against the registers, and then cleared."""
+    dut, jobs = make(), products(6, seed=9, m=40, k=30)
+    around = Surroundings(pause=0.6)
     place(dut, around, jobs)
     seen = dict.fromkeys(("CYCLES", "STALL_ACTIVATIONS", "STALL_OUTPUT", "STALL_WEIGHTS"), 0)
 
@@ -363,8 +363,8 @@ def test_counters_are_exact() -> None:
         while True:
             *_, busy, act_ready, act_valid, out_valid, out_ready, w_ready, w_valid = await ctx.tick().sample(
                 dut.busy,
-                dut.activations.ready,
-                dut.activations.valid,
+                core.activations.ready,
+                core.activations.valid,
                 dut.results.valid,
                 dut.results.ready,
                 core.weights.ready,
