@@ -122,26 +122,30 @@ class BeatMemory(wiring.Component):
         m.d.sync += [memory_data.eq(Cat(outputs)), arrived_data.eq(memory_data)]
 
         arrived, beyond = stages[-1]
-        held = Signal(range(_PLACES + 1))
-        self._places(m, held, arrived, Cat(Mux(beyond, 0, arrived_data), beyond))
+        # Bit n says that more than n places are full, so that a place needs to look at two bits alone.
+        full = Signal(_PLACES + 1)
+        self._places(m, full, arrived, Cat(Mux(beyond, 0, arrived_data), beyond))
         with m.If(self.clear):
-            m.d.sync += [claimed.eq(0), room.eq(1), held.eq(0), self.o.valid.eq(0)]
+            m.d.sync += [claimed.eq(0), room.eq(1), full.eq(0)]
             m.d.sync += [stage.eq(0) for stage in stages]
         return m
 
-    def _places(self, m: Module, held: Signal, arrived: Signal, beat: Value) -> None:
+    def _places(self, m: Module, full: Signal, arrived: Signal, beat: Value) -> None:
         """Place a queue of registers, whose first is the output."""
         places = [Signal(self.width + 1, name=f"place{index}", reset_less=True) for index in range(_PLACES)]
-        taken, left, following = Signal(), Signal.like(held), Signal.like(held)
+        taken = Signal()
         m.d.comb += [
+            self.o.valid.eq(full[0]),
             self.o.payload.eq(places[0]),
             taken.eq(self.o.valid & self.o.ready),
-            left.eq(held - taken),
-            following.eq(left + arrived),
         ]
-        m.d.sync += [held.eq(following), self.o.valid.eq(following != 0)]
+        with m.If(taken & ~arrived):
+            m.d.sync += full.eq(full[1:])
+        with m.Elif(arrived & ~taken):
+            m.d.sync += full.eq(Cat(1, full[:-1]))
         for index, (place, behind) in enumerate(zip(places, [*places[1:], beat], strict=True)):
-            with m.If(left <= index):
+            # Free once the one that leaves has left.
+            with m.If(~Mux(taken, full[index + 1], full[index])):
                 m.d.sync += place.eq(beat)
             with m.Elif(taken):
                 m.d.sync += place.eq(behind)

@@ -47,13 +47,15 @@ class RequestCheck(wiring.Component):
         request = self.request
         offset = request.address[_WORD_SHIFT:SPACE_SHIFT]
         bits = max(words for _, words in self.spaces.values()).bit_length() - 1
-        # The last word's index among the payload's and in the space; of account where the rest is right.
+        # The last word's index among the payload's and in the space; of account where the rest is right, and the
+        # first word is in the largest space.
         last_of_payload = Signal(range(LARGEST_WORDS))
         last = Signal(bits + 1)
-        right = Signal()
+        right, near = Signal(), Signal()
         m.d.sync += [
             last_of_payload.eq(request.words - 1),
             last.eq(offset[:bits] + last_of_payload),
+            near.eq(~offset[bits:].any()),
             right.eq(
                 (request.words != 0) & (request.words <= LARGEST_WORDS) & (request.address[:_WORD_SHIFT] == 0)
             ),
@@ -69,7 +71,7 @@ class RequestCheck(wiring.Component):
             m.d.sync += self.status.eq(Status.BAD_CHECKSUM)
         with m.Elif(request.op > Op.WRITE):
             m.d.sync += self.status.eq(Status.UNKNOWN_OP)
-        with m.Elif(Mux(request.op == Op.HELLO, request.words == 0, right & inside.any())):
+        with m.Elif(Mux(request.op == Op.HELLO, request.words == 0, right & near & inside.any())):
             m.d.sync += self.status.eq(Status.OK)
         with m.Else():
             m.d.sync += self.status.eq(Status.OUT_OF_BOUNDS)

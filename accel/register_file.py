@@ -94,7 +94,7 @@ class RegisterFile(wiring.Component):
 
         answers = []
         for group, values in groups.items():
-            answer = Signal(WORD_BITS, name=f"answer{group}")
+            answer = Signal(WORD_BITS, name=f"answer{group}", reset_less=True)
             chosen = Signal(WORD_BITS, name=f"chosen{group}")
             with m.Switch(bus.address[:4]):
                 for place, value in values.items():

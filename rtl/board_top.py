@@ -42,7 +42,14 @@ class BoardTop(Elaboratable):
             m.submodules.clock_pin = buffer = io.Buffer("i", pin)
             reference = buffer.i
         m.submodules.pll = self.pll.instance(reference, clock, locked)
-        m.submodules.reset = ResetSynchronizer(~locked)
+        # Two registers more between the lock, at the PLL, and all that is reset, which may be anywhere.
+        m.domains.locked = at_pll = ClockDomain()
+        m.domains.free = free = ClockDomain(reset_less=True)
+        at_pll.clk = free.clk = clock
+        m.submodules.reset = ResetSynchronizer(~locked, domain="locked")
+        halfway = Signal(init=1)
+        sync.rst = Signal(name="rst", init=1)
+        m.d.free += [halfway.eq(at_pll.rst), sync.rst.eq(halfway)]
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx_pin = rx = io.Buffer("i", uart.rx)
         m.submodules.tx_pin = tx = io.Buffer("o", uart.tx)

@@ -183,6 +183,8 @@ def test_a_greeting_says_version_payload_and_silence() -> None:
         (READ, RESULTS + 2, 1, host.OUT_OF_BOUNDS),
         (WRITE, WEIGHTS + 1, 1, host.OUT_OF_BOUNDS),
         (READ, RESULTS + SIZES.results, 1, host.OUT_OF_BOUNDS),
+        (WRITE, WEIGHTS + SIZES.weights, 1, host.OUT_OF_BOUNDS),
+        (WRITE, WEIGHTS + (1 << 27), 1, host.OUT_OF_BOUNDS),
         (READ, RESULTS + SIZES.results - 4, 2, host.OUT_OF_BOUNDS),
         (WRITE, WEIGHTS + SIZES.weights - 4, 2, host.OUT_OF_BOUNDS),
         (WRITE, ACTIVATIONS + SIZES.activations, 1, host.OUT_OF_BOUNDS),
