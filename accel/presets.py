@@ -24,10 +24,10 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "decode": AcceleratorConfig(tokens_max=1, weight_port_bits=1024, k_max=8192),
     "wide": AcceleratorConfig(lanes=256, rows=16, weight_port_bits=1024, act_port_bits=128),
     "ecp5": AcceleratorConfig(datapath="fused", target="ecp5", negation="carry"),
-    # What fills an LFE5U-85F. A tile takes 16 beats: as many as tokens, and no fewer than positions, so no trit waits
-    # in a register of its own; the activations of 16 tokens fill block memories to the last word.
-    "ecp5-4096": AcceleratorConfig(
-        lanes=256,
+    # For an LFE5U-85F. A tile takes 12 beats, no fewer than positions, so no trit waits in a register of its own, and
+    # no more than tokens. With 256 lanes the wires ran out.
+    "ecp5-3072": AcceleratorConfig(
+        lanes=192,
         rows=16,
         weight_port_bits=512,
         act_port_bits=128,

@@ -89,7 +89,7 @@ pause = st.sampled_from([0.0, 0.0, 0.3, 0.8])
 
 @given(
     port=st.sampled_from([32, 64, 128, 512]),
-    burst=st.sampled_from([1, 2, 16, 64, 256]),
+    burst=st.sampled_from([2, 4, 16, 64, 256]),
     outstanding=st.integers(1, 6),
     places=st.lists(
         st.tuples(st.integers(1, 20), st.integers(1, 64), st.integers(-40, 8), st.sampled_from([12, 31, 32])),

@@ -25,7 +25,7 @@ def refused(message: str) -> Any:
 
 
 def test_presets_are_valid_and_default_is_the_default() -> None:
-    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5", "ecp5-4096", "ulx3s", "icebreaker"]
+    assert list(PRESETS) == ["default", "tiny", "decode", "wide", "ecp5", "ecp5-3072", "ulx3s", "icebreaker"]
     assert PRESETS["default"] == AcceleratorConfig() == load_config("default")
     for name, config in PRESETS.items():
         assert load_config(name) is not None
@@ -37,13 +37,13 @@ def test_decode_takes_a_tile_a_beat() -> None:
     assert PRESETS["decode"].tokens_max == PRESETS["decode"].tile_beats == 1
 
 
-def test_the_largest_preset_fills_its_part_without_waiting_registers() -> None:
-    """4,096 lanes beside 156 multipliers of the LFE5U-85F; a tile lasts as long as its 16 tokens."""
-    config = PRESETS["ecp5-4096"]
-    assert config.lanes * config.rows == 4096
-    assert config.tile_beats == config.tokens_max == 16
+def test_the_largest_preset_for_ecp5_has_no_waiting_registers() -> None:
+    """3,072 lanes beside 156 multipliers of the LFE5U-85F; a tile is there before its 16 tokens have passed."""
+    config = PRESETS["ecp5-3072"]
+    assert config.lanes * config.rows == 3072
+    assert config.positions <= config.tile_beats == 12 <= config.tokens_max
     assert not any(waiting_cycles(config, position) for position in range(config.positions))
-    assert config.buffer_words == 512
+    assert config.buffer_words == 1024
 
 
 def test_parameters_replace_those_of_a_preset() -> None:
@@ -64,7 +64,7 @@ def test_a_file_gives_parameters_over_a_preset(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    known = "the presets are default, tiny, decode, wide, ecp5, ecp5-4096, ulx3s, icebreaker"
+    known = "the presets are default, tiny, decode, wide, ecp5, ecp5-3072, ulx3s, icebreaker"
     with refused(f"no preset and no readable file 'huge'; {known}"):
         load_config("huge")
     with refused(f"no preset and no readable file {str(tmp_path)!r}; {known}"):

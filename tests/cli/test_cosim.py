@@ -130,7 +130,7 @@ def test_a_trace_is_written(common: list[str], tmp_path: Path) -> None:
         (["--set", "rows=four"], "rows is 'four'; a whole number is needed"),
         (
             ["--config", "huge"],
-            "no preset and no readable file 'huge'; the presets are default, tiny, decode, wide, ecp5",
+            f"no preset and no readable file 'huge'; the presets are {', '.join(PRESETS)}",
         ),
     ],
 )
