@@ -205,7 +205,7 @@ class ControlledCore(wiring.Component):
         self, m: Module, file: RegisterFile, queue: JobQueue, abort: AbortControl, causes: WeightCauses
     ) -> None:
         """Place the core between its streams; while an abort is under way beats that come in are thrown away."""
-        core, aborting = self.core, abort.aborting
+        core, aborting, stale = self.core, abort.aborting, Signal()
         if self.core_domain is None:
             m.submodules.core = ResetInserter(abort.holding)(core)
         else:
@@ -235,14 +235,16 @@ class ControlledCore(wiring.Component):
             core.weights.payload.eq(weights.o.payload.data),
             core.weights.valid.eq(weights.o.valid),
             weights.o.ready.eq(core.weights.ready),
-            causes.begun.eq(core.begun & ~aborting),
-            causes.taken.eq(weights.o.valid & weights.o.ready & ~aborting),
+            # The core's reset comes a cycle late, so what it says in that cycle is of no account.
+            stale.eq(aborting | abort.holding),
+            causes.begun.eq(core.begun & ~stale),
+            causes.taken.eq(weights.o.valid & weights.o.ready & ~stale),
             causes.error.eq(weights.o.payload.error),
-            causes.illegal.eq(core.illegal & ~aborting),
-            causes.restart.eq(aborting),
+            causes.illegal.eq(core.illegal & ~stale),
+            causes.restart.eq(stale),
             causes.next.eq(queue.number),
             queue.clear.eq(aborting),
-            gate.aborting.eq(aborting),
+            gate.aborting.eq(stale),
             abort.offered.eq(Cat(getattr(self, name).valid for name in operands).any()),
             abort.sent.eq(gate.sent),
             self.quiesce.eq(aborting),

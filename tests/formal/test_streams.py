@@ -384,7 +384,7 @@ class LoaderBench(StreamBench):
             self.cover(m, shown & bias & (part == 3))
         # An illegal word is told of, once.
         wrong = Cat(beat.word_select(i, 2) == I2_ILLEGAL for i in range(port // 2)).any()
-        self.check(m, loader.illegal == self.past(m, enters & ~in_bias & wrong, 2))
+        self.check(m, loader.illegal == self.past(m, enters & ~in_bias & wrong, 3))
 
 
 def test_the_job_port(tmp_path: Path) -> None:

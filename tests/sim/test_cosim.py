@@ -47,8 +47,8 @@ def test_a_layer_is_equal_and_as_long_as_predicted(
         on_cycles=lambda done, total: cycles_done.append((done, total)),
     )
     assert list(result) == [
-        *("model", "operands", "zero_share", "layer", "tokens", "seed", "config", "verilog_sha256"),
-        *("matrices", "first_mismatch", "simulation_seconds", "timed_out", "ok"),
+        *("model", "operands", "zero_share", "layer", "tokens", "seed", "config", "gate_level"),
+        *("verilog_sha256", "matrices", "first_mismatch", "simulation_seconds", "timed_out", "ok"),
     ]
     assert (result["model"], result["operands"], result["zero_share"]) == (
         str(tiny_model),
