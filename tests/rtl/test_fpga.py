@@ -195,11 +195,11 @@ def test_cells_of_another_family_are_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.fpga
-def test_the_ulx3s_closes_at_150_mhz(tmp_path: Path) -> None:
+def test_the_ulx3s_closes_at_its_clock(tmp_path: Path) -> None:
     """The shipped preset, placed and routed through the board's PLL; minutes."""
     board = BOARDS["ulx3s"]
     found = build(board_design(board, PRESETS[board.preset]), folder=tmp_path, seeds=range(1, 5))
     assert found.closes
-    assert found.fmax_mhz >= 150
+    assert found.fmax_mhz >= 75
     assert found.bitstream is not None
     assert found.bitstream.read_bytes()[:2] == b"\xff\x00"
