@@ -81,6 +81,10 @@ class Placement:
         """Path of nextpnr."""
         return find_tool(self.part.family.router, self.part.family.package)
 
+    def report(self, netlist: Path) -> Path:
+        """Return the file that nextpnr's report is written to."""
+        return netlist.with_name(f"{netlist.stem}.seed{self.seed}.report.json")
+
     def routed(self, netlist: Path) -> Path:
         """Return the file that the routed design is written to."""
         return netlist.with_name(f"{netlist.stem}.seed{self.seed}.{self.part.family.routed[0]}")
@@ -132,17 +136,22 @@ def clean_netlist(netlist: Path, *, output: Path) -> CarryEnds:
     return ends
 
 
-def _run_router(
-    netlist: Path, placement: Placement, *, report: Path, watch: Callable[[str], None] | None = None
-) -> None:
+def _run_router(netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None) -> None:
     """Run nextpnr in the folder of a netlist."""
     family = placement.part.family
     keep = [family.routed[1], placement.routed(netlist).name] if placement.keep else []
+    report = placement.report(netlist)
     run_tool(
         [placement.tool, *placement.options, *keep, "--json", netlist.name, "--report", report.name],
         log=netlist.with_name(f"{netlist.stem}.seed{placement.seed}.log"),
         **({"watch": watch} if watch else {}),
     )
+
+
+def _stored(result: Path, key: str) -> dict[str, Any] | None:
+    """Return what a file of results holds where it came from what `key` is the hash of."""
+    stored: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {}
+    return stored if stored.get("key") == key else None
 
 
 def route(
@@ -169,23 +178,18 @@ def route(
     SimulationError
         nextpnr failed, as for a design that does not fit.
     """
-    key = placement.key(netlist)
-    result = netlist.with_name(f"{netlist.stem}.seed{placement.seed}.report.json")
-    if result.is_file() and (placement.routed(netlist).is_file() or not placement.keep):
-        stored = json.loads(result.read_text())
-        if stored.get("key") == key:
-            return dict(stored["report"])
-    _run_router(netlist, placement, report=result, watch=watch)
+    key, result = placement.key(netlist), placement.report(netlist)
+    stored = _stored(result, key)
+    if stored and (placement.routed(netlist).is_file() or not placement.keep):
+        return dict(stored["report"])
+    _run_router(netlist, placement, watch=watch)
     report: dict[str, Any] = json.loads(result.read_text())
     write_atomically(result, json.dumps({"key": key, "report": report}) + "\n")
     return report
 
 
 def place_and_route(netlist: Path, *, seed: int) -> Routed:
-    """Place and route a netlist on ECP5 out of context, and keep its figures alone.
-
-    The report and the log stay beside the netlist. A result that is there already is taken when it came from the same
-    netlist, tool and options.
+    """Place and route a netlist on ECP5 out of context, and keep the report's figures in its place.
 
     Parameters
     ----------
@@ -196,21 +200,14 @@ def place_and_route(netlist: Path, *, seed: int) -> Routed:
 
     Raises
     ------
-    MissingToolError
-        nextpnr is not installed.
-    SimulationError
-        nextpnr failed, as for a design that does not fit.
+    MissingToolError, SimulationError
+        As of `route`.
     """
     placement = Placement(seed=seed)
-    key = placement.key(netlist)
-    result = netlist.with_name(f"{netlist.stem}.seed{seed}.json")
-    if result.is_file():
-        stored = json.loads(result.read_text())
-        if stored["key"] == key:
-            return Routed(**stored["routed"])
-    report = netlist.with_name(f"{netlist.stem}.seed{seed}.report.json")
-    _run_router(netlist, placement, report=report)
-    routed = Routed.from_report(json.loads(report.read_text()), seed)
-    report.unlink()
+    key, result = placement.key(netlist), netlist.with_name(f"{netlist.stem}.seed{seed}.json")
+    if stored := _stored(result, key):
+        return Routed(**stored["routed"])
+    routed = Routed.from_report(route(netlist, placement), seed)
     write_atomically(result, json.dumps({"key": key, "routed": asdict(routed)}, indent=2) + "\n")
+    placement.report(netlist).unlink()
     return routed
