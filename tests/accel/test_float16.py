@@ -1,10 +1,14 @@
 """The floating-point units equal NumPy's float16, bit for bit."""
 
+import re
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
+from tritforge.accel.errors import InputError
 from tritforge.accel.float16 import FP16, FP32, FloatAdder, FloatMultiplier
 
 UNITS = {"product": (FloatMultiplier, np.multiply), "sum": (FloatAdder, np.add)}
@@ -55,10 +59,52 @@ def test_the_model_equals_numpy_for_a_million_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_the_hardware_equals_the_model_with_a_new_operation_in_every_cycle(name: str) -> None:
-    """Corners, then random numbers; the result leaves `latency` cycles after its operands."""
+def test_the_model_equals_numpy_for_all_pairs_of_exponents_and_signs(name: str) -> None:
+    """Every exponent with every other, both signs of each, eight fractions a pair, the empty and the full one."""
+    random = np.random.default_rng(9)
+    first, second = np.meshgrid(np.arange(64), np.arange(64))
+    shape = (8, first.size)
+    a, b = (
+        np.broadcast_to(field.ravel() << 10, shape) | random.integers(0, 1024, shape)
+        for field in (first, second)
+    )
+    for row, (left, right) in enumerate(((0, 0), (1023, 1023), (0, 1023))):
+        a[row] = a[row] & ~1023 | left
+        b[row] = b[row] & ~1023 | right
+    words = [x.ravel().astype(np.uint16) for x in (a, b)]
+    assert differences(golden(name, *words), UNITS[name][0]().model(*words)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNITS)
+def test_the_model_equals_numpy_for_twelve_million_pairs(name: str) -> None:
     unit = UNITS[name][0]()
-    pairs = [corner_pairs(), random_pairs(4000, seed=6)]
+    for seed in range(100, 112):
+        a, b = random_pairs(1_000_000, seed=seed)
+        assert differences(golden(name, a, b), unit.model(a, b)) == []
+
+
+HARDWARE = {
+    "product": [
+        {},
+        {"bypass": True},
+        {"bypass": True, "registers": ("multiply", "round")},
+        {"registers": ()},
+    ],
+    "sum": [{}, {"registers": ("align", "round")}, {"registers": ("move",)}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, options) for name, all_options in HARDWARE.items() for options in all_options],
+)
+def test_the_hardware_equals_the_model_with_a_new_operation_in_every_cycle(
+    name: str, options: dict[str, Any]
+) -> None:
+    """Corners, then random numbers; the result leaves `latency` cycles after its operands."""
+    unit = UNITS[name][0](**options)
+    pairs = [corner_pairs(), random_pairs(500 if options else 4000, seed=6)]
     a = np.concatenate([pair[0] for pair in pairs])
     b = np.concatenate([pair[1] for pair in pairs])
     found = []
@@ -100,6 +146,12 @@ def test_wide_addition_equals_numpy() -> None:
         expected = a.view(np.float32) + b.view(np.float32)
     found = FloatAdder(FP32).model(a, b).astype(np.uint32).view(np.float32)
     assert np.array_equal(expected, found, equal_nan=True)
+
+
+def test_a_register_that_is_none_is_refused() -> None:
+    message = "registers has 'shift'; it may have multiply, count, move, round"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        FloatMultiplier(registers=("shift",))
 
 
 def test_a_format_knows_its_patterns() -> None:
