@@ -89,7 +89,7 @@ HARDWARE = {
         {},
         {"bypass": True},
         {"bypass": True, "registers": ("multiply", "round")},
-        {"registers": ()},
+        {"registers": ("move",)},
     ],
     "sum": [{}, {"registers": ("align", "round")}, {"registers": ("move",)}],
 }
