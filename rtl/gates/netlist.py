@@ -324,10 +324,8 @@ class _Reader:
         drivers = self._drivers(groups, inputs)
         sources: dict[_Place, list[_Place]] = {}
         for kind, group in groups.items():
-            reads = (
-                np.stack([group.nets[pin] for pin in group.cell.inputs], axis=1) if group.cell.inputs else []
-            )
-            for place, nets in enumerate(np.asarray(reads, np.int64).reshape(group.size, -1).tolist()):
+            for place in range(group.size):
+                nets = [int(group.nets[pin][place]) for pin in group.cell.inputs]
                 for net in nets:
                     if net not in drivers:
                         raise InputError(
