@@ -15,8 +15,9 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.sim.cycles import total_cycles
 from tritforge.sim.golden import ternary_matmul
 from tritforge.sim.operands import Operands
-from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator
+from tritforge.sim.rtl_accelerator import RtlAccelerator
 from tritforge.sim.rtl_protocol import ProductRun
+from tritforge.sim.served_simulation import CompiledDesign
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,7 @@ class Comparison:
 
     def __init__(
         self,
-        compiled: CompiledCore,
+        compiled: CompiledDesign,
         todo: Sequence[Operands],
         *,
         jobs: int = 1,

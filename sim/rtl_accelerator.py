@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,35 +16,12 @@ from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore, generate
 from tritforge.sim.accelerator import Accelerator, LoadedMatrix
 from tritforge.sim.core_cache import cached_core
-from tritforge.sim.rtl_protocol import SERVER, ProductRun, receive, send
-from tritforge.sim.simulator import CORE_NAME, Simulation, build, locked
+from tritforge.sim.rtl_protocol import SERVER, ProductRun
+from tritforge.sim.served_simulation import CompiledDesign, ServedSimulation
+from tritforge.sim.simulator import CORE_NAME, build, locked
 
 if TYPE_CHECKING:
     from tritforge.accel.core import Core
-
-#: Seconds between two looks at how far a product is.
-_LOOK = 0.2
-#: Seconds that a process which was told to end, or whose socket closed, is given to do so by itself.
-_PATIENCE = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompiledCore:
-    """A core with its bench, compiled: what any number of simulators are started from.
-
-    Attributes
-    ----------
-    config
-        The core's configuration.
-    folder
-        Of `tritforge.sim.simulator.build`.
-    verilog_sha256
-        Hash of the Verilog.
-    """
-
-    config: AcceleratorConfig
-    folder: Path
-    verilog_sha256: str
 
 
 def compile_core(
@@ -57,7 +32,7 @@ def compile_core(
     gate_level: bool = False,
     trace: bool = False,
     on_phase: Callable[[str], None] | None = None,
-) -> CompiledCore:
+) -> CompiledDesign:
     """Generate a core's Verilog and compile its simulator, or find it compiled.
 
     Parameters
@@ -98,7 +73,7 @@ def compile_core(
             else generate(config, name=CORE_NAME, core=core)
         )
     folder = build(generated, cache, trace=trace)
-    return CompiledCore(config=config, folder=folder, verilog_sha256=generated.sha256)
+    return CompiledDesign(config=config, folder=folder, verilog_sha256=generated.sha256)
 
 
 def _synthesised(config: AcceleratorConfig, cache: Path, core: "Core | None") -> GeneratedCore:
@@ -130,27 +105,9 @@ class RtlAccelerator(Accelerator):
 
     name = "rtl"
 
-    def __init__(self, compiled: CompiledCore, *, trace: Path | None = None) -> None:
+    def __init__(self, compiled: CompiledDesign, *, trace: Path | None = None) -> None:
         super().__init__(compiled.config)
-        self._connection, other = Pipe()
-        with ExitStack() as undo:
-            undo.callback(self._connection.close)
-            # The process keeps its end of the pair under the same number. With the copy here closed, the end of
-            # either process is the end of the other's waiting.
-            with other:
-                self._simulation = Simulation(
-                    compiled.folder,
-                    SERVER,
-                    {"socket": other.fileno()},
-                    config=compiled.config.to_dict(),
-                    trace=trace,
-                    inherited=(other.fileno(),),
-                )
-                undo.callback(self._simulation.close)
-                self._simulation.wait_started()
-            self._idle = False
-            self._ask({"do": "greet"})
-            undo.pop_all()
+        self._simulation = ServedSimulation(compiled, SERVER, trace=trace)
 
     def product(
         self,
@@ -222,25 +179,12 @@ class RtlAccelerator(Accelerator):
         array: npt.NDArray[Any] | None = None,
         on_words: Callable[[int], None] | None = None,
     ) -> tuple[dict[str, Any], Any]:
-        """Send a request and wait for its answer; without one, close, since it would be taken for the next one's."""
-        self._idle = False
-        try:
-            send(self._connection, request, array)
-            while on_words is not None and not self._connection.poll(_LOOK):
-                on_words(self._simulation.words_written)
-            answer = receive(self._connection)
-            self._idle = True
-        except (EOFError, OSError) as error:
-            self._simulation.wait(_PATIENCE)
-            raise self._simulation.failure() from error
-        finally:
-            if not self._idle:
-                self.close()
+        """Send a request and wait for its answer; without one, the accelerator is closed."""
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            answer = self._simulation.ask(request, array, on_words)
+            undo.pop_all()
         return answer
 
     def _close(self) -> None:
-        self._connection.close()
-        # In the middle of a product it would compute on until it looks for the next request.
-        if self._idle:
-            self._simulation.wait(_PATIENCE)
         self._simulation.close()

@@ -4,10 +4,8 @@ The bits on the pins are made and read by cocotbext-uart, which knows nothing of
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +17,8 @@ from tritforge.accel.errors import MissingToolError
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import convert
 from tritforge.sim.byte_stream import BITS_PER_CHARACTER, ByteStream
-from tritforge.sim.rtl_protocol import receive, send
-from tritforge.sim.simulator import Bench, Simulation, compile_bench
+from tritforge.sim.served_simulation import CompiledDesign, ServedSimulation
+from tritforge.sim.simulator import Bench, compile_bench
 
 if TYPE_CHECKING:
     from tritforge.accel.link_top import LinkTop
@@ -38,30 +36,19 @@ PERIOD_NS = 2
 _LINT = "// verilator lint_off CASEINCOMPLETE\n"
 #: Characters that an answer may take beyond its own.
 _LATENCY_CHARACTERS = 64
-#: Seconds that a process whose socket closed is given to end by itself.
-_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompiledLink:
+class CompiledLink(CompiledDesign):
     """A link top with its bench, compiled.
 
     Attributes
     ----------
-    config
-        The accelerator's configuration.
     divisor
         Clock cycles of a bit.
-    folder
-        Of `tritforge.sim.simulator.compile_bench`.
-    verilog_sha256
-        Hash of the Verilog.
     """
 
-    config: AcceleratorConfig
     divisor: int
-    folder: Path
-    verilog_sha256: str
 
 
 def compile_link(
@@ -139,24 +126,9 @@ class SimulatedUart(ByteStream):
         self.name = "simulation"
         self.character_seconds = BITS_PER_CHARACTER * compiled.divisor * PERIOD_NS * 1e-9
         self.latency_seconds = _LATENCY_CHARACTERS * self.character_seconds
-        self.nanoseconds = 0
-        self._closed = False
-        self._connection, other = Pipe()
-        with ExitStack() as undo:
-            undo.callback(self._connection.close)
-            with other:
-                self._simulation = Simulation(
-                    compiled.folder,
-                    SERVER,
-                    {"socket": other.fileno(), "bit_ns": compiled.divisor * PERIOD_NS},
-                    config=compiled.config.to_dict(),
-                    trace=trace,
-                    inherited=(other.fileno(),),
-                )
-                undo.callback(self._simulation.close)
-                self._simulation.wait_started()
-            self._ask({"do": "greet"})
-            undo.pop_all()
+        task = {"bit_ns": compiled.divisor * PERIOD_NS}
+        self._simulation = ServedSimulation(compiled, SERVER, task, trace=trace)
+        self.nanoseconds: int = self._simulation.greeting["nanoseconds"]
 
     def write(self, data: bytes) -> None:
         self._ask({"do": "write"}, np.frombuffer(data, dtype=np.uint8))
@@ -174,22 +146,10 @@ class SimulatedUart(ByteStream):
         self._ask({"do": "hold", "nanoseconds": round(characters * self.character_seconds * 1e9)})
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._connection.close()
-        self._simulation.wait(_PATIENCE)
         self._simulation.close()
 
     def _ask(self, request: Mapping[str, Any], array: npt.NDArray[np.uint8] | None = None) -> Any:
         """Send a request and wait for its answer; return the bytes that come with it."""
-        try:
-            send(self._connection, request, array)
-            answer, data = receive(self._connection)
-        except (EOFError, OSError) as error:
-            self._simulation.wait(_PATIENCE)
-            failure = self._simulation.failure()
-            self.close()
-            raise failure from error
+        answer, data = self._simulation.ask(request, array)
         self.nanoseconds = answer["nanoseconds"]
         return data

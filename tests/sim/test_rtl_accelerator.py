@@ -3,10 +3,8 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +18,14 @@ from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.presets import PRESETS
 from tritforge.sim.accelerator import LoadedMatrix
 from tritforge.sim.cycles import product_cycles
-from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator, compile_core
+from tritforge.sim.rtl_accelerator import RtlAccelerator, compile_core
+from tritforge.sim.served_simulation import CompiledDesign
 
 TINY = PRESETS["tiny"]
 
 
 @pytest.fixture(scope="module")
-def compiled(simulators: Path) -> CompiledCore:
+def compiled(simulators: Path) -> CompiledDesign:
     """The `tiny` preset's simulator."""
     return compile_core(TINY, simulators)
 
@@ -51,15 +50,7 @@ def children() -> set[int]:
     return {int(line.split()[0]) for line in listed.stdout.splitlines() if line.split()[1] == "bench"}
 
 
-def until(condition: Callable[[], bool]) -> bool:
-    """Wait for a condition for some seconds; return whether it came true."""
-    end = time.monotonic() + 20
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
-def test_one_process_serves_all_products_and_ends_with_the_context(compiled: CompiledCore) -> None:
+def test_one_process_serves_all_products_and_ends_with_the_context(compiled: CompiledDesign) -> None:
     before = children()
     with RtlAccelerator(compiled) as rtl:
         (process,) = children() - before
@@ -95,7 +86,7 @@ def test_slices_along_k_have_images_that_are_given_back(simulators: Path) -> Non
         )
 
 
-def test_a_matrix_is_given_back_alone(compiled: CompiledCore) -> None:
+def test_a_matrix_is_given_back_alone(compiled: CompiledDesign) -> None:
     """Of a dozen, so that the number of one begins with that of another."""
     with RtlAccelerator(compiled) as rtl:
         pairs = [operands(3, 8 + number, 1) for number in range(12)]
@@ -108,7 +99,7 @@ def test_a_matrix_is_given_back_alone(compiled: CompiledCore) -> None:
             )
 
 
-def test_two_side_by_side_do_not_touch_each_other(compiled: CompiledCore) -> None:
+def test_two_side_by_side_do_not_touch_each_other(compiled: CompiledDesign) -> None:
     w, x = operands(64, 64, 4)
     wrong: list[int] = []
 
@@ -127,7 +118,7 @@ def test_two_side_by_side_do_not_touch_each_other(compiled: CompiledCore) -> Non
     assert first.usage == second.usage
 
 
-def test_progress_counts_the_words_that_are_written(compiled: CompiledCore) -> None:
+def test_progress_counts_the_words_that_are_written(compiled: CompiledDesign) -> None:
     w, x = operands(256, 64, 400)
     seen: list[int] = []
     with RtlAccelerator(compiled) as rtl:
@@ -138,7 +129,7 @@ def test_progress_counts_the_words_that_are_written(compiled: CompiledCore) -> N
     assert 0 <= seen[-1] <= run.words.size
 
 
-def test_a_simulator_that_is_killed_is_one_error_and_leaves_nothing(compiled: CompiledCore) -> None:
+def test_a_simulator_that_is_killed_is_one_error_and_leaves_nothing(compiled: CompiledDesign) -> None:
     before = children()
     w, x = operands(256, 64, 4)
     with RtlAccelerator(compiled) as rtl:
@@ -154,7 +145,7 @@ def test_a_simulator_that_is_killed_is_one_error_and_leaves_nothing(compiled: Co
     assert children() == before
 
 
-def test_a_product_can_be_ended_from_another_thread(compiled: CompiledCore) -> None:
+def test_a_product_can_be_ended_from_another_thread(compiled: CompiledDesign) -> None:
     w, x = operands(256, 64, 2000)
     with RtlAccelerator(compiled) as rtl:
         matrix = rtl.load(w)
@@ -164,7 +155,7 @@ def test_a_product_can_be_ended_from_another_thread(compiled: CompiledCore) -> N
 
 
 def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
-    compiled: CompiledCore, monkeypatch: pytest.MonkeyPatch
+    compiled: CompiledDesign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, and with it the accelerator: the answer still to come must not pass for that of a later product."""
     before = children()
@@ -173,7 +164,7 @@ def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
     def interrupt(count: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tritforge.sim.rtl_accelerator._LOOK", 0.01)
+    monkeypatch.setattr("tritforge.sim.served_simulation._LOOK", 0.01)
     with RtlAccelerator(compiled) as rtl:
         matrix = rtl.load(w)
         started = time.monotonic()
@@ -183,57 +174,6 @@ def test_an_interrupt_in_the_middle_of_a_product_ends_the_process(
         assert time.monotonic() - started < 20
         with pytest.raises(InputError, match=r"^the rtl accelerator is closed; open another one$"):
             rtl.matmul(matrix, x)
-
-
-def test_the_process_ends_when_its_user_is_killed(compiled: CompiledCore, tmp_path: Path) -> None:
-    """Without a chance to close: the simulator's socket ends, and so does it."""
-    program = tmp_path / "user.py"
-    program.write_text(
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from tritforge.accel.presets import PRESETS\n"
-        "from tritforge.sim.rtl_accelerator import CompiledCore, RtlAccelerator\n"
-        "compiled = CompiledCore(config=PRESETS['tiny'], folder=Path(sys.argv[1]), verilog_sha256='')\n"
-        "rtl = RtlAccelerator(compiled)\n"
-        "print(rtl._simulation.files, flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, str(program), str(compiled.folder)], stdout=subprocess.PIPE, text=True
-    ) as user:
-        assert user.stdout is not None
-        files = user.stdout.readline().strip()
-        assert files
-        assert simulators_of(files)
-        user.kill()
-    assert until(lambda: not simulators_of(files))
-
-
-def simulators_of(files: str) -> list[str]:
-    """Processes whose command names a folder."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if f"+dir={files}" in line]
-
-
-def test_a_simulator_that_does_not_start_is_one_error(compiled: CompiledCore, tmp_path: Path) -> None:
-    nothing = CompiledCore(config=compiled.config, folder=tmp_path, verilog_sha256="")
-    message = f"the end of its log:\ncannot start {tmp_path}/bench: No such file or directory"
-    with pytest.raises(SimulationError) as caught:
-        RtlAccelerator(nothing)
-    cure = f"if the compiled simulator is damaged, remove {tmp_path}: it is compiled again"
-    assert str(caught.value) == f"the simulation failed; {message}\n{cure}"
-
-
-def test_a_simulator_that_ends_without_a_word_is_told_to_be_damaged(
-    compiled: CompiledCore, tmp_path: Path
-) -> None:
-    (tmp_path / "bench").write_text("#!/bin/sh\n")
-    (tmp_path / "bench").chmod(0o755)
-    silent = CompiledCore(config=compiled.config, folder=tmp_path, verilog_sha256="")
-    cure = f"if the compiled simulator is damaged, remove {tmp_path}: it is compiled again"
-    with pytest.raises(SimulationError) as caught:
-        RtlAccelerator(silent)
-    assert str(caught.value) == f"the simulation failed; it wrote no log\n{cure}"
 
 
 def test_a_wrong_lane_gives_other_words(simulators: Path) -> None:
@@ -246,7 +186,7 @@ def test_a_wrong_lane_gives_other_words(simulators: Path) -> None:
 
 
 def test_words_beside_a_reported_error_are_not_given_out(
-    compiled: CompiledCore, monkeypatch: pytest.MonkeyPatch
+    compiled: CompiledDesign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     w, x = operands(9, 20, 1)
     run = RtlAccelerator._run
