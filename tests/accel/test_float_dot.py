@@ -198,4 +198,4 @@ def test_windows_and_errors() -> None:
         ),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-            FusedDot(**arguments)  # type: ignore[arg-type]
+            FusedDot(**arguments)
