@@ -5,7 +5,7 @@ pins. Conditions are taken in the state before the transition. When several inpu
 fits is a candidate; `power` charges the transition with the candidates' mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -157,6 +157,7 @@ class Counter:
         places: NDArray[np.int64] | slice,
         before: Mapping[str, Words],
         after: Mapping[str, Words],
+        pins: Collection[str] | None = None,
     ) -> None:
         """Count the events inside cells of one kind.
 
@@ -168,21 +169,26 @@ class Counter:
             Which of its instances, n of them.
         before, after
             By pin the values before and after a step, shapes that broadcast to (n, ..., words).
+        pins
+            Pins whose events are counted; None: all.
         """
         counts = self._counts[name]
         changed = {pin: before[pin] ^ after[pin] for pin in after}
-        rising = {pin: changed[pin] & after[pin] for pin in after}
-        falling = {pin: changed[pin] & before[pin] for pin in after}
         conditions: dict[Expression, Words] = {}
         for index, table in enumerate(self._tables[name]):
-            mask = changed[table.related] if table.related is not None else ALL_ONES
+            if pins is not None and table.pin not in pins:
+                continue
+            events = (
+                changed[table.pin] if table.related is None else changed[table.pin] & changed[table.related]
+            )
             if table.when is not None:
                 if table.when not in conditions:
                     conditions[table.when] = table.when.evaluate(before)
-                mask = mask & conditions[table.when]
-            for edge, events in ((RISE, rising), (FALL, falling)):
-                hits = events[table.pin] & mask
-                counts[index, edge, places] += popcount(hits, tuple(range(1, hits.ndim)))
+                events = events & conditions[table.when]
+            axes = tuple(range(1, events.ndim))
+            rising = popcount(events & after[table.pin], axes)
+            counts[index, RISE, places] += rising
+            counts[index, FALL, places] += popcount(events, axes) - rising
 
     def add_cycle(self, values: Words) -> None:
         """Count a cycle by its end: time at 1. Shape of `values` (nets, words)."""
