@@ -1,12 +1,13 @@
 """The bus side of an accelerator behind AXI."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.control_config import ControlConfig
 from tritforge.accel.errors import InputError
+from tritforge.accel.parameters import check_flag, check_names, check_ranges, is_power_of_two
 
 #: Widths of the data of an AXI4 master, in bits.
 DATA_BITS = (32, 512)
@@ -48,14 +49,10 @@ class AxiConfig:
     write_master: bool = False
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"{name} is {value!r}; a whole number in {low} to {high} is needed")
-        if self.burst_beats & (self.burst_beats - 1):
+        check_ranges(self, _RANGES)
+        if not is_power_of_two(self.burst_beats):
             raise InputError(f"burst_beats is {self.burst_beats}; a power of two up to 256 is needed")
-        if not isinstance(self.write_master, bool):
-            raise InputError(f"write_master is {self.write_master!r}; true or false is needed")
+        check_flag("write_master", self.write_master)
 
     @property
     def control(self) -> ControlConfig:
@@ -93,8 +90,5 @@ class AxiConfig:
         InputError
             An unknown parameter or one out of bounds.
         """
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"unknown AXI parameter {name!r}; the parameters are {', '.join(known)}")
+        check_names(cls, values, what="AXI parameter")
         return cls(**values)

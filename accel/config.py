@@ -6,6 +6,7 @@ from typing import Any
 
 from tritforge.accel.codes import BIAS_WORD_BITS, RESULT_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.accel.errors import InputError
+from tritforge.accel.parameters import check_choice, check_flag, check_names, is_power_of_two, is_whole
 
 DATAPATHS = ("tree", "fused")
 TARGETS = ("generic", "ecp5", "xilinx")
@@ -46,20 +47,20 @@ _CHOICES = {
 
 def _check_value(name: str, kind: Any, value: Any) -> None:
     """Refuse a parameter of a wrong type or out of its own bounds."""
-    if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+    if kind is int and not is_whole(value):
         raise InputError(f"{name} is {value!r}; a whole number is needed")
-    if kind is bool and not isinstance(value, bool):
-        raise InputError(f"{name} is {value!r}; true or false is needed")
+    if kind is bool:
+        check_flag(name, value)
     if name in _RANGES:
         low, high = _RANGES[name]
         if not low <= value <= high:
             raise InputError(f"{name} is {value}; it must lie in {low} to {high}")
     if name in _POWERS:
         low, high = _POWERS[name]
-        if not low <= value <= high or value & (value - 1):
+        if not low <= value <= high or not is_power_of_two(value):
             raise InputError(f"{name} is {value}; it must be a power of two in {low} to {high}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(_CHOICES[name])}")
+    if name in _CHOICES:
+        check_choice(name, value, _CHOICES[name])
 
 
 def _ceil_div(a: int, b: int) -> int:
@@ -383,8 +384,5 @@ class AcceleratorConfig:
         InputError
             An unknown parameter or one out of bounds.
         """
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"unknown parameter {name!r}; the parameters are {', '.join(known)}")
+        check_names(cls, values)
         return replace(base or cls(), **values)

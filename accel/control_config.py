@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tritforge.accel.errors import InputError
+from tritforge.accel.parameters import check_choice, check_ranges, is_power_of_two
 
 #: Where results go: out of a stream; into memory, a row of ``Y[T, M]`` for each token; into a store on the chip, in
 #: the order of the stream.
@@ -49,15 +50,11 @@ class ControlConfig:
     result_store_bytes: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"{name} is {value!r}; a whole number in {low} to {high} is needed")
-        if self.in_flight & (self.in_flight - 1):
+        check_ranges(self, _RANGES)
+        if not is_power_of_two(self.in_flight):
             raise InputError(f"in_flight is {self.in_flight}; a power of two up to {NUMBERS} is needed")
         if self.queue_depth > self.in_flight:
             raise InputError(
                 f"queue_depth is {self.queue_depth}; it must not exceed the {self.in_flight} jobs in flight"
             )
-        if self.results not in RESULTS:
-            raise InputError(f"results is {self.results!r}; it must be one of {', '.join(RESULTS)}")
+        check_choice("results", self.results, RESULTS)
