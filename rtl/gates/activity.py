@@ -125,6 +125,10 @@ class Counter:
         self._netlist = netlist
         self._delays = delays
         self._tables = {name: power_tables(group.cell) for name, group in netlist.groups.items()}
+        self._first_with = {}
+        for name, tables in self._tables.items():
+            whens = [table.when for table in tables]
+            self._first_with[name] = [whens.index(when) for when in whens]
         self._counts = {
             name: np.zeros((len(self._tables[name]), 2, group.size), np.int64)
             for name, group in netlist.groups.items()
@@ -174,7 +178,7 @@ class Counter:
         """
         counts = self._counts[name]
         changed = {pin: before[pin] ^ after[pin] for pin in after}
-        conditions: dict[Expression, Words] = {}
+        conditions: dict[int, Words] = {}
         for index, table in enumerate(self._tables[name]):
             if pins is not None and table.pin not in pins:
                 continue
@@ -182,9 +186,11 @@ class Counter:
                 changed[table.pin] if table.related is None else changed[table.pin] & changed[table.related]
             )
             if table.when is not None:
-                if table.when not in conditions:
-                    conditions[table.when] = table.when.evaluate(before)
-                events = events & conditions[table.when]
+                # By the place of the first table that has it: an expression takes long to hash.
+                place = self._first_with[name][index]
+                if place not in conditions:
+                    conditions[place] = table.when.evaluate(before)
+                events = events & conditions[place]
             axes = tuple(range(1, events.ndim))
             rising = popcount(events & after[table.pin], axes)
             counts[index, RISE, places] += rising
