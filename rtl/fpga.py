@@ -76,7 +76,7 @@ class FpgaBuild:
     @property
     def fmax_mhz(self) -> float:
         """Frequency that the clock reaches."""
-        return float(self.report["fmax"][self.clock]["achieved"])
+        return fmax_mhz(self.report)
 
     @property
     def closes(self) -> bool:
@@ -93,6 +93,11 @@ def slowest_clock(report: dict[str, Any]) -> str:
     """Return the clock of a report that is furthest from what it has to reach."""
     clocks = report["fmax"]
     return str(min(clocks, key=lambda name: clocks[name]["achieved"] / clocks[name]["constraint"]))
+
+
+def fmax_mhz(report: dict[str, Any]) -> float:
+    """Return the frequency that the slowest clock of a report reaches."""
+    return float(report["fmax"][slowest_clock(report)]["achieved"])
 
 
 def closes(report: dict[str, Any]) -> bool:
@@ -141,6 +146,68 @@ def _watching(step: Step, seed: int) -> Callable[[str], None]:
     return watch
 
 
+@dataclass(frozen=True, kw_only=True)
+class RouterInput:
+    """What nextpnr takes of a design.
+
+    Attributes
+    ----------
+    design
+        The design.
+    netlist
+        File of its netlist, cleaned up where its family has that.
+    constraints
+        File of its pins and clocks, or None for a core alone.
+    """
+
+    design: FpgaDesign
+    netlist: Path
+    constraints: Path | None
+
+    def placement(self, seed: int) -> Placement:
+        """Return how it is placed with a seed."""
+        return Placement(
+            part=self.design.part,
+            seed=seed,
+            target_mhz=float(self.design.clock_mhz),
+            constraints=self.constraints,
+            keep=self.constraints is not None,
+            extra=self.design.part.family.route_options,
+        )
+
+
+def synthesise_design(design: FpgaDesign, *, folder: Path) -> Synthesis:
+    """Synthesise a design in a folder; see `tritforge.rtl.synthesis.synthesise_source`."""
+    return synthesise_source(
+        design.source, target=design.part.family.name, folder=folder, commands=design.commands
+    )
+
+
+def prepare(design: FpgaDesign, synthesis: Synthesis, *, folder: Path) -> RouterInput:
+    """Write the files that nextpnr takes of a design.
+
+    Parameters
+    ----------
+    design
+        The design.
+    synthesis
+        Of `synthesise_design`.
+    folder
+        Takes the netlist and the constraints.
+    """
+    family = design.part.family
+    netlist = folder / f"{design.name}.json"
+    if family.clean_up:
+        clean_netlist(synthesis.netlist, output=netlist)
+    else:
+        write_atomically(netlist, synthesis.netlist.read_bytes())
+    constraints = None
+    if design.constraints:
+        constraints = folder / f"{design.name}.{family.constraints}"
+        write_atomically(constraints, design.constraints)
+    return RouterInput(design=design, netlist=netlist, constraints=constraints)
+
+
 def build(
     design: FpgaDesign,
     *,
@@ -184,38 +251,19 @@ def build(
     bitstream.unlink(missing_ok=True)
 
     say(f"Yosys: synthesis ({WARM_UP})", 0)
-    synthesis = synthesise_source(design.source, target=family.name, folder=folder, commands=design.commands)
+    synthesis = synthesise_design(design, folder=folder)
     say("Yosys: synthesis", 1)
     say("clean-up of the netlist", 0)
-    netlist = folder / f"{design.name}.json"
-    if family.name == "ecp5":
-        clean_netlist(synthesis.netlist, output=netlist)
-    else:
-        write_atomically(netlist, synthesis.netlist.read_bytes())
-    constraints = None
-    if design.constraints:
-        constraints = folder / f"{design.name}.{family.constraints}"
-        write_atomically(constraints, design.constraints)
+    given = prepare(design, synthesis, folder=folder)
     say("clean-up of the netlist", 1)
 
     tried: dict[int, float] = {}
     reports: dict[int, dict[str, Any]] = {}
-    placements = {
-        seed: Placement(
-            part=design.part,
-            seed=seed,
-            target_mhz=float(design.clock_mhz),
-            constraints=constraints,
-            keep=constraints is not None,
-            extra=family.route_options,
-        )
-        for seed in seeds
-    }
-    for seed, placement in placements.items():
+    for seed in seeds:
         say(f"nextpnr, seed {seed}", 0)
-        report = route(netlist, placement, watch=_watching(say, seed))
+        report = route(given.netlist, given.placement(seed), watch=_watching(say, seed))
         reports[seed] = report
-        tried[seed] = float(report["fmax"][slowest_clock(report)]["achieved"])
+        tried[seed] = fmax_mhz(report)
         say(f"nextpnr, seed {seed}", 1)
         if closes(report):
             break
@@ -229,8 +277,8 @@ def build(
         tried=tried,
     )
     say("packing the bitstream", 0)
-    if constraints is not None and (result.closes or allow_slow):
-        _pack(design, placements[best].routed(netlist), output=bitstream)
+    if given.constraints is not None and (result.closes or allow_slow):
+        _pack(design, given.placement(best).routed(given.netlist), output=bitstream)
         result = replace(result, bitstream=bitstream)
     say("packing the bitstream", 1)
     return result

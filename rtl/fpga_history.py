@@ -14,10 +14,11 @@ from tritforge.accel.presets import PRESETS
 from tritforge.rtl.array_report import fill_sections, markdown_table
 from tritforge.rtl.boards import BOARDS, find_board
 from tritforge.rtl.cell_counts import TITLES, count_resources, growth
-from tritforge.rtl.fpga import build
+from tritforge.rtl.fpga import check_tools, fmax_mhz, prepare, synthesise_design
 from tritforge.rtl.fpga_designs import FpgaDesign, board_design, core_design
 from tritforge.rtl.parts import PARTS
-from tritforge.rtl.synthesis import synthesise_source, tool_version
+from tritforge.rtl.place_route import route
+from tritforge.rtl.synthesis import tool_version
 
 #: Places of the kept files within a checkout.
 HISTORY = Path("benchmarks/fpga.json")
@@ -87,11 +88,7 @@ def count(entry: Entry, *, folder: Path) -> dict[str, int]:
     SimulationError
         Yosys failed.
     """
-    design = entry.make()
-    family = design.part.family.name
-    return count_resources(
-        synthesise_source(design.source, target=family, folder=folder, commands=design.commands)
-    )
+    return count_resources(synthesise_design(entry.make(), folder=folder))
 
 
 def steps(entries: Sequence[Entry], seeds: int) -> int:
@@ -134,25 +131,26 @@ def measure(
         say(f"synthesis of {entry.name}", 0)
         design = entry.make()
         place = folder / entry.name.replace(" ", "-")
-        family = design.part.family
-        synthesis = synthesise_source(
-            design.source, target=family.name, folder=place, commands=design.commands
-        )
+        if seeds:
+            check_tools(design.part)
+        synthesis = synthesise_design(design, folder=place)
+        given = prepare(design, synthesis, folder=place)
         say(f"synthesis of {entry.name}", 1)
+        resources = design.part.family.resources
         routed: list[dict[str, Any]] = []
         for seed in range(1, seeds + 1):
             say(f"routing of {entry.name}, seed {seed}", 0)
-            built = build(design, folder=place, seeds=(seed,))
-            used = {kind: numbers["used"] for kind, numbers in built.report["utilization"].items()}
+            report = route(given.netlist, given.placement(seed))
+            used = {kind: numbers["used"] for kind, numbers in report["utilization"].items()}
             routed.append(
                 {
                     "seed": seed,
-                    "fmax_mhz": round(built.fmax_mhz, 2),
-                    "used": {title: used[kind] for title, kind in family.resources.items() if kind in used},
+                    "fmax_mhz": round(fmax_mhz(report), 2),
+                    "used": {title: used[kind] for title, kind in resources.items() if kind in used},
                 }
             )
             say(f"routing of {entry.name}, seed {seed}", 1)
-        tools = (*TOOLS, *((family.package,) if routed else ()))
+        tools = (*TOOLS, *((design.part.family.package,) if routed else ()))
         rows.append(
             {
                 "name": entry.name,

@@ -30,6 +30,8 @@ class Family:
         Kind of a carry cell in the netlist, and the LUTs of the part for one.
     lut_note
         What counts as a LUT.
+    clean_up
+        Whether what Yosys leaves is cleaned up for the router, by `tritforge.rtl.place_route.clean_netlist`.
     route_options
         Options of the router for whole designs. On ECP5 the first router, which minds
         timing, gave 103 MHz where the second, in less time, gave 86 with the same placement of a board's top.
@@ -46,6 +48,7 @@ class Family:
     resources: Mapping[str, str]
     carry: tuple[str, int]
     lut_note: str
+    clean_up: bool = False
     route_options: tuple[str, ...] = ()
 
 
@@ -69,6 +72,7 @@ ECP5 = Family(
     },
     carry=("CCU2C", 2),
     lut_note="Two LUTs of each carry cell and four of each LUT RAM are among the LUTs.",
+    clean_up=True,
     route_options=("--router", "router1"),
 )
 ICE40 = Family(

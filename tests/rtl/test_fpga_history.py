@@ -10,6 +10,7 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl import fpga_history
 from tritforge.rtl.boards import BOARDS
+from tritforge.rtl.fpga_designs import FpgaDesign
 from tritforge.rtl.fpga_history import (
     ENTRIES,
     HISTORY,
@@ -21,6 +22,8 @@ from tritforge.rtl.fpga_history import (
     find_entry,
     read_table,
 )
+from tritforge.rtl.place_route import Placement
+from tritforge.rtl.synthesis import Synthesis
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Designs that Yosys does in seconds.
@@ -154,18 +157,35 @@ def test_a_large_preset_takes_no_more_than_the_table_says(name: str, tmp_path: P
 def test_measuring_routes_every_seed_and_says_what_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Placing is replaced here: it has tests of its own."""
+    """Synthesis and placing are replaced here: they have tests of their own."""
 
-    class Built:
-        def __init__(self, seed: int) -> None:
-            self.fmax_mhz = 150.0 + seed
-            self.report = {"utilization": {"TRELLIS_COMB": {"used": 1000 + seed}}}
+    placed: list[Path] = []
 
-    monkeypatch.setattr(fpga_history, "build", lambda design, *, folder, seeds: Built(seeds[0]))
+    def route(netlist: Path, placement: Placement) -> dict[str, Any]:
+        placed.append(netlist)
+        return {
+            "fmax": {"clk": {"achieved": 150.0 + placement.seed, "constraint": placement.target_mhz}},
+            "utilization": {"TRELLIS_COMB": {"used": 1000 + placement.seed}},
+        }
+
+    synthesised: list[str] = []
+
+    def synthesise(design: FpgaDesign, *, folder: Path) -> Synthesis:
+        synthesised.append(design.name)
+        netlist = folder / "ecp5.json"
+        netlist.parent.mkdir()
+        netlist.write_text(json.dumps({"modules": {"top": {"cells": {}, "ports": {}}}}))
+        return Synthesis(target="ecp5", cells={"LUT4": 7, "CCU2C": 2}, netlist=netlist)
+
+    monkeypatch.setattr(fpga_history, "route", route)
+    monkeypatch.setattr(fpga_history, "synthesise_design", synthesise)
     said: list[tuple[str, int]] = []
     (found,) = fpga_history.measure(
         [ENTRIES["tiny"]], folder=tmp_path, seeds=3, step=lambda text, advance: said.append((text, advance))
     )
+    assert synthesised == ["core"]
+    assert placed == [tmp_path / "tiny" / "core.json"] * 3
+    assert found["counts"]["luts"] == 11
     assert found["fmax_mhz"] == 152.0
     assert [run["used"]["LUTs"] for run in found["routed"]] == [1001, 1002, 1003]
     assert sum(advance for _, advance in said) == fpga_history.steps([ENTRIES["tiny"]], 3)
