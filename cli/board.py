@@ -167,13 +167,10 @@ def describe(document: dict[str, Any]) -> list[str]:
 
 def product_table(products: "Sequence[CheckedProduct]") -> Any:
     """Return a table of products for the terminal."""
-    from rich import box
-    from rich.table import Table
+    from tritforge.cli.tables import new_table
 
-    table = Table(title="products on the board", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("product")
-    for name in ("M x K", "tokens", "jobs", "words", "differ", "cycles", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("M x K", "tokens", "jobs", "words", "differ", "cycles", "seconds")
+    table = new_table("product", numbers=numbers, title="products on the board")
     for each in products:
         table.add_row(
             each.name.removeprefix("model."),

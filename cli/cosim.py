@@ -49,16 +49,12 @@ def parse_layers(text: str, count: int) -> tuple[int, ...]:
 
 def matrix_table(matrices: Sequence[dict[str, Any]]) -> Any:
     """Return a table of the matrices' figures for the terminal."""
-    from rich import box
-    from rich.table import Table
+    from tritforge.cli.tables import new_table
 
-    table = Table(
-        title="ternary products on the RTL", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    table.add_column("layer", no_wrap=True)
-    table.add_column("matrix", no_wrap=True)
-    for name in ("M x K", "words", "differ", "cycles", "predicted", "used"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("M x K", "words", "differ", "cycles", "predicted", "used")
+    table = new_table("layer", "matrix", numbers=numbers, title="ternary products on the RTL")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     for matrix in matrices:
         table.add_row(
             *_place(matrix["name"]),

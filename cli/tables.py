@@ -14,7 +14,7 @@ def table_console(*, highlight: bool = True) -> Console:
     return console if console.is_terminal else Console(width=_WIDTH, highlight=highlight)
 
 
-def new_table(*text: str, numbers: tuple[str, ...] = ()) -> Table:
+def new_table(*text: str, numbers: tuple[str, ...] = (), title: str | None = None) -> Table:
     """Return a table without rows.
 
     Parameters
@@ -23,8 +23,10 @@ def new_table(*text: str, numbers: tuple[str, ...] = ()) -> Table:
         Headings of columns of text, to the left.
     numbers
         Headings of the columns of numbers behind them, to the right, which do not wrap.
+    title
+        Stands above the table, to the left.
     """
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in text:
         table.add_column(heading)
     for heading in numbers:
