@@ -1,8 +1,9 @@
 """Transitions in a netlist, counted so that the library's tables of internal energy can be applied to them.
 
 A table holds for a pin that changes, at an output for the input that makes it change, under a condition on the other
-pins. Conditions are taken in the state before the transition. When several inputs change at once, every table that
-fits is a candidate; `power` charges the transition with the candidates' mean.
+pins. The condition of an output's table is taken before the transition; when several inputs change at once, every
+table that fits is a candidate, and `power` charges the transition with the candidates' mean. The condition of an
+input's own table, which says that no output follows, must hold before and after.
 """
 
 from collections.abc import Collection, Mapping
@@ -191,6 +192,8 @@ class Counter:
                 if place not in conditions:
                     conditions[place] = table.when.evaluate(before)
                 events = events & conditions[place]
+                if table.related is None:
+                    events = events & table.when.evaluate(after)
             axes = tuple(range(1, events.ndim))
             rising = popcount(events & after[table.pin], axes)
             counts[index, RISE, places] += rising
