@@ -1,10 +1,26 @@
 """Benches of components with streams: free items at the inputs, one of them watched until it leaves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 from formal import FormalBench, prove, prove_bounded, reach
+
+from tritforge.accel.presets import PRESETS
+
+#: As small as a configuration of the blocks with streams is.
+TINY = replace(
+    PRESETS["tiny"],
+    lanes=2,
+    rows=2,
+    tokens_max=2,
+    k_max=2,
+    m_max=4,
+    act_bits=2,
+    act_port_bits=8,
+    weight_port_bits=16,
+)
 
 
 def taken(stream: Any) -> Value:
@@ -105,3 +121,10 @@ def assert_holds(bench: type[FormalBench], folder: Path, *arguments: Any, depth:
     assert outcome.proved, outcome.log
     reached = reach(bench(*arguments), depth, folder)
     assert reached.proved, reached.log
+
+
+def assert_refuted(bench: type[FormalBench], folder: Path, *arguments: Any, depth: int) -> None:
+    """Let a bench find the fault of its component within `depth` cycles."""
+    outcome = prove_bounded(bench(*arguments), depth, folder)
+    assert not outcome.proved
+    assert "Assert failed in top" in outcome.log
