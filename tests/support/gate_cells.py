@@ -188,24 +188,31 @@ def netlist(
 
 
 def random_module(seed: int, *, gates: int, flip_flops: int, ports: int = 4) -> dict[str, Any]:
-    """Return a random design: flip-flops, and gates that read these, ports and gates before them."""
+    """Return a random design: flip-flops, and gates that read these, ports and gates before them, few of them twice.
+
+    Half of the gates are exclusive ors, so that changes get far.
+    """
     random = np.random.default_rng(seed)
     bits = list(range(3, 3 + ports))
     states = [bits[-1] + 1 + index for index in range(flip_flops)]
-    nets: list[int | str] = [*bits, *states, "0", "1"]
+    nets: list[int | str] = ["0", "1", *bits, *states]
+    unread: list[int | str] = [*bits, *states]
     cells: dict[str, tuple[str, Mapping[str, int | str]]] = {}
-    following = states[-1] + 1
+
+    def source() -> int | str:
+        """Return a net that nothing reads yet, or sometimes any."""
+        if unread and random.random() < 0.7:
+            return unread.pop(int(random.integers(len(unread))))
+        return nets[int(random.integers(len(nets)))]
+
     for index in range(gates):
-        kind = ("INV", "NAND", "XOR", "HALF", "MAJ")[int(random.integers(5))]
-        pins: dict[str, int | str] = {
-            key: nets[int(random.integers(max(0, len(nets) - 12), len(nets)))] for key in CELLS[kind].inputs
-        }
+        kind = ("INV", "NAND", "MAJ", "XOR", "XOR", "HALF")[int(random.integers(6))]
+        pins: dict[str, int | str] = {key: source() for key in CELLS[kind].inputs}
         for key in CELLS[kind].outputs:
-            pins[key] = following
-            nets.append(following)
-            following += 1
+            pins[key] = 1000 + len(nets)
+            nets.append(pins[key])
+            unread.append(pins[key])
         cells[f"g{index}"] = kind, pins
     for index, state in enumerate(states):
-        data = nets[int(random.integers(len(nets) - 12, len(nets)))]
-        cells[f"r{index}"] = "DFF", {"CLK": 2, "D": data, "QN": state}
+        cells[f"r{index}"] = "DFF", {"CLK": 2, "D": source(), "QN": state}
     return module({"clk": [2], "x": bits}, {"y": nets[-4:]}, cells)
