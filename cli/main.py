@@ -28,6 +28,7 @@ COMMANDS = {
     "cosim": "Run a layer's matrices on the generated hardware and compare every word.",
     "generate": "Write text with a model, every ternary product on an accelerator.",
     "verilog": "Generate the accelerator's Verilog.",
+    "gates": "Ternary, INT8 and FP16 arithmetic at the gates of a cell library, and what each consumes.",
     "fpga": "A bitstream for a board, routed and timed, and what it takes and does.",
     "board": "Identify a board behind a serial port and check it, every word.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",

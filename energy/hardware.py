@@ -11,6 +11,8 @@ that it sees once for all heads of a group. Experts share the positions of a blo
 of t positions meets ``min(E, t k)`` experts.
 """
 
+from dataclasses import replace
+
 from tritforge.energy.accounting import EnergyResult, price
 from tritforge.energy.baselines import datapath
 from tritforge.energy.counts import ComponentCount
@@ -76,7 +78,7 @@ def activation_memory(shape: ModelShape, scenario: Scenario) -> str:
 
 
 def count_hardware(
-    shape: ModelShape, scenario: Scenario, arithmetic: str = "ternary"
+    shape: ModelShape, scenario: Scenario, arithmetic: str = "ternary", *, at_gates: bool = False
 ) -> tuple[ComponentCount, ...]:
     """Count operations and moved bits.
 
@@ -88,13 +90,15 @@ def count_hardware(
         What runs, and on what.
     arithmetic
         ``ternary``, ``fp16`` or ``int8`` matrices.
+    at_gates
+        Count the array's products as a whole, for rows that are measured at gates.
 
     Raises
     ------
     InputError
         An arithmetic or an activation function that is not known.
     """
-    rows = datapath(shape, scenario, arithmetic)
+    rows = replace(datapath(shape, scenario, arithmetic), at_gates=at_gates)
     tally = Tally()
     memory = activation_memory(shape, scenario)
     tokens, layers, h = scenario.tokens, shape.num_hidden_layers, shape.hidden_size

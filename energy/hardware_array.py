@@ -90,6 +90,9 @@ class Datapath:
         Activations are quantised before the array and sums dequantised after it.
     zero_products
         Share of lanes whose product is zero.
+    at_gates
+        Products are counted as a whole, each with its part of the tree, of the accumulator's addition and of the
+        registers around them, as they are measured at gates; `multiply`, `levels` and `accumulate` then do not count.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Datapath:
     biased: bool
     quantised: bool
     zero_products: float
+    at_gates: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -202,16 +206,19 @@ def count_matrix(
     issues = copies * tokens * row_tiles * tiles
     lanes, rows = config.lanes, config.rows
     which = f", {copies} of {n} x {p}"
-    if datapath.multiply:
+    if datapath.at_gates:
+        _count_products(tally, datapath, arithmetic, issues, scenario, which)
+    elif datapath.multiply:
         useful = 1 - datapath.zero_products
         count = issues * rows * lanes
         tally.add(
             arithmetic, datapath.multiply, round(count * useful) if useful < 1 else count, "i R W" + which
         )
-    for level in datapath.levels:
+    for level in () if datapath.at_gates else datapath.levels:
         count = gated(issues * rows * level.adders, datapath.zero_products, level.half)
         tally.add(arithmetic, level.operation, count, _LEVEL[level.half] + which)
-    tally.add("accumulators", datapath.accumulate, issues * rows, "i R" + which)
+    if not datapath.at_gates:
+        tally.add("accumulators", datapath.accumulate, issues * rows, "i R" + which)
     outputs = copies * tokens * p
     if jobs > 1:
         partial = "int32.add" if datapath.quantised else "fp32.add"
@@ -227,12 +234,14 @@ def count_matrix(
         biases = copies * loads * row_tiles * jobs * rows * BIAS_WORD_BITS
         tally.add(weights, f"dram.{scenario.dram}", biases, "X rt jobs R 16" + which)
         bits += biases
-    # Once into the register in which a tile is assembled, once into that of the tile at work.
+    # Once into the register in which a tile is assembled, once into that of the tile at work, which is part of the
+    # lanes where these are measured at gates.
+    writes = 1 if datapath.at_gates else 2
     tally.add(
         "weight_registers",
         "register",
-        2 * datapath.register_bits * tile_weights,
-        "2 X rt kt R W bits" + which,
+        writes * datapath.register_bits * tile_weights,
+        f"{writes} X rt kt R W bits" + which,
     )
 
     splits = -(-p // config.m_max)
@@ -259,6 +268,15 @@ def count_matrix(
     tally.add(
         "wires", "wire", round((bits + loaded) * scenario.wire_mm), "(weight bits + N n bits) mm" + which
     )
+
+
+def _count_products(
+    tally: Tally, datapath: Datapath, arithmetic: str, issues: int, scenario: Scenario, which: str
+) -> None:
+    """Count products with all that is measured with them, and apart what the rows share: activations' registers."""
+    config = scenario.config
+    tally.add(arithmetic, f"{datapath.name}.mac", issues * config.rows * config.lanes, "i R W" + which)
+    tally.add(arithmetic, f"{datapath.name}.act", issues * config.lanes, "i W" + which)
 
 
 _LEVEL = {1 << level: f"i R x adders of level {level + 1}" for level in range(11)}

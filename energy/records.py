@@ -1,7 +1,7 @@
 """Files of records that come with the package: CSV, a column for each field."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
@@ -44,7 +44,7 @@ def read_records(
         yield where, record
 
 
-def read_number(record: dict[str, str], field: str) -> float:
+def read_number(record: Mapping[str, str], field: str) -> float:
     """Return a field as a number.
 
     Raises

@@ -176,7 +176,14 @@ class Technology:
         return derived
 
 
-def _row(record: dict[str, str]) -> TechnologyRow:
+def row_from_record(record: Mapping[str, str]) -> TechnologyRow:
+    """Return the row of a record with the columns of a table, as text.
+
+    Raises
+    ------
+    InputError
+        A number that is none, or a field that is wrong.
+    """
     return TechnologyRow(
         cost=Interval(**{column: read_number(record, column) for column in ("value", "low", "high")}),
         **{column: record[column] for column in COLUMNS if column not in {"value", "low", "high"}},
@@ -211,7 +218,7 @@ def read_technology(path: Path) -> Technology:
         if None in record or None in record.values():
             raise InputError(f"{where} has not {len(COLUMNS)} fields; write each column once")
         try:
-            row = _row(record)
+            row = row_from_record(record)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         if (row.node, row.operation) in rows:

@@ -214,6 +214,7 @@ def _variants() -> list[GateDesign]:
         variant(int8, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
         variant(int8, "slow", "half the clock", clock_factor=0.5),
         variant(fused, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
+        variant(fused, "slow", "half the clock", clock_factor=0.5),
     ]
 
 
