@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl cli
 
-.PHONY: help demo test test-slow fpga-slow test-external formal lint format bench coverage clean
+.PHONY: help demo docs test test-slow fpga-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -12,6 +12,9 @@ help:  ## List the targets.
 
 demo: $(VENV)/.installed  ## Run a trained decoder layer on generated hardware; results in build/demo.
 	$(BIN)/tritforge demo --output build/demo
+
+docs: $(VENV)/.installed-docs  ## Build the documentation site in build/site, offline, warnings as errors.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test: $(VENV)/.installed-dev  ## Run the test suite (under 15 minutes on two cores).
 	$(BIN)/pytest -n 2 -m "not slow and not external"
@@ -32,7 +35,7 @@ lint: $(VENV)/.installed-dev  ## Check style, formatting and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(PACKAGES:%=-p tritforge.%)
-	$(BIN)/mypy tests
+	$(BIN)/mypy tests docs
 
 format: $(VENV)/.installed-dev  ## Format the sources.
 	$(BIN)/ruff check --fix
@@ -60,6 +63,10 @@ $(VENV)/.installed: pyproject.toml setup.py
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	touch $@
 
 $(VENV)/.installed-external: $(VENV)/.installed-dev

@@ -1,0 +1,70 @@
+"""Edge devices: tokens per second and joules of memory traffic on named boards."""
+
+from tritforge.accel.presets import load_config
+from tritforge.energy.report import format_joules
+from tritforge.energy.roofline import weight_traffic
+from tritforge.energy.technology import default_technology
+from tritforge.models.shapes import ModelShape, find_shape
+from tritforge.rtl.array_report import markdown_table
+from tritforge.rtl.boards import BOARDS
+from tritforge.sim.cycles import weight_beats
+
+PAGE = "questions/edge.md"
+MODELS = ("SpectraSuite/TriLM_99M", "1bitLLM/bitnet_b1_58-large", "microsoft/bitnet-b1.58-2B-4T")
+#: Memories by type, GB/s: one 16-bit channel and what small boards have. Width times transfers a second.
+MEMORIES = {
+    "DDR3-800, 16 bits": ("DDR3", 16 / 8 * 800e6),
+    "DDR4-2400, 32 bits": ("DDR4", 32 / 8 * 2400e6),
+    "LPDDR4-3200, 32 bits": ("LPDDR4", 32 / 8 * 3200e6),
+    "LPDDR5-6400, 64 bits": ("LPDDR5", 64 / 8 * 6400e6),
+}
+
+
+def port_seconds(shape: ModelShape, preset: str, mhz: float) -> float:
+    """Return the time in which a preset's weight port takes all matrices of a token once."""
+    config = load_config(preset)
+    beats = sum(weight_beats(config, one.outputs, one.inputs) * one.active for one in shape.linears)
+    return shape.num_hidden_layers * beats / (mhz * 1e6)
+
+
+def tables() -> dict[str, str]:
+    """Return the tables of the page."""
+    technology = default_technology()
+    bound, board_rows = [], []
+    for name in MODELS:
+        shape = find_shape(name)
+        traffic = weight_traffic(shape, "s8", 1)
+        for memory, (kind, rate) in MEMORIES.items():
+            energy = technology.row("7nm", f"dram.{kind}").joules.times(round(8 * traffic))
+            bound.append(
+                [shape.name, memory, f"{traffic / 1e9:.3f}", f"{rate / traffic:,.1f}", format_joules(energy)]
+            )
+        for board in BOARDS.values():
+            if board.memory is None:
+                continue
+            config = load_config(board.preset)
+            mhz = float(board.clock_mhz)
+            memory_rate = board.memory.bytes_per_second / traffic
+            fits = "" if traffic <= board.memory.size_bytes else "does not fit"
+            port = 1 / port_seconds(shape, board.preset, mhz)
+            board_rows.append(
+                [
+                    shape.name,
+                    board.title,
+                    f"{board.memory.name}, {board.memory.bytes_per_second / 1e6:.0f} MB/s",
+                    f"{config.lanes} x {config.rows}, {mhz:g} MHz",
+                    f"{memory_rate:.2f}",
+                    f"{port:.2f}",
+                    fits,
+                ]
+            )
+    return {
+        "memories": markdown_table(
+            ("model", "memory", "GB a token", "tokens/s at most", "DRAM energy a token"), bound, text=2
+        ),
+        "boards": markdown_table(
+            ("model", "board", "memory", "array", "tokens/s of the memory", "of the weight port", ""),
+            board_rows,
+            text=4,
+        ),
+    }

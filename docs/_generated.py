@@ -1,0 +1,99 @@
+"""Pages of the site that are made when it is built, so that none can fall behind its source.
+
+MkDocs calls the functions whose names begin with ``on_``. They add the help of every command, a page for each module
+with its docstrings, each folder's README as the index of its modules, the changelog, and the notes for contributors.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from tritforge.cli.main import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Folders whose modules are for users of the library; the command line has a page of its own.
+FOLDERS = ("accel", "models", "sim", "energy", "rtl")
+#: Files of the repository that are pages as they are: path, page.
+COPIED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+#: Width of the help texts, in characters.
+HELP_COLUMNS = 100
+
+
+def modules(folder: str) -> list[str]:
+    """Return the public modules of a folder and of the packages in it, such as ``gates.netlist``."""
+    paths = (path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*.py"))
+    return sorted(".".join(path.with_suffix("").parts) for path in paths if not path.stem.startswith("_"))
+
+
+def module_page(folder: str, module: str) -> str:
+    """Return the page of one module; its contents come from the docstrings."""
+    return f"# {module}\n\n`tritforge.{folder}.{module}`\n\n::: tritforge.{folder}.{module}\n"
+
+
+def folder_page(folder: str) -> str:
+    """Return a folder's README with its modules linked to their pages."""
+    known = set(modules(folder))
+
+    def link(match: re.Match[str]) -> str:
+        module = match[1].replace("/", ".")
+        return f"[{match[0]}]({module}.md)" if module in known else match[0]
+
+    return re.sub(r"`([\w/]+)\.py`", link, (ROOT / folder / "README.md").read_text())
+
+
+def commands(command: click.Command, parent: click.Context | None, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the help of a command and of all below it."""
+    context = click.Context(
+        command, parent, name, terminal_width=HELP_COLUMNS, help_option_names=["-h", "--help"]
+    )
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None  # noqa: S101 - it was listed
+            yield from commands(found, context, below)
+
+
+def commands_page() -> str:
+    """Return the help of every command as one page."""
+    intro = "# The command line\n\nWhat `--help` says at every level, taken from the program as this site is built.\n"
+    sections = [f"## {path}\n\n```text\n{text}\n```\n" for path, text in commands(cli, None, "tritforge")]
+    return "\n".join([intro, *sections])
+
+
+def pages() -> dict[str, str]:
+    """Return all generated pages by their path in the site's sources."""
+    made = {"commands.md": commands_page()}
+    made |= {page: (ROOT / path).read_text() for path, page in COPIED.items()}
+    for folder in FOLDERS:
+        made[f"api/{folder}/index.md"] = folder_page(folder)
+        made |= {f"api/{folder}/{module}.md": module_page(folder, module) for module in modules(folder)}
+    return made
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the generated pages to the navigation that mkdocs.yml states."""
+    sections: dict[str, list[Any]] = {
+        next(iter(entry)): entry[next(iter(entry))] for entry in config.nav or [] if isinstance(entry, dict)
+    }
+    sections["Reference"].insert(0, {"Command line": "commands.md"})
+    sections["Contributing"] += [{"How to contribute": "contributing.md"}, {"Changes": "changelog.md"}]
+    folders = [
+        {folder: [f"api/{folder}/index.md", *(f"api/{folder}/{one}.md" for one in modules(folder))]}
+        for folder in FOLDERS
+    ]
+    assert config.nav is not None  # noqa: S101 - mkdocs.yml has one
+    config.nav.append({"Modules": folders})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to those that lie in the folder."""
+    for path, content in pages().items():
+        files.append(File.generated(config, path, content=content))
+    return files

@@ -1,0 +1,252 @@
+"""Every command of README and docs is run, here or by a test that is named; what pages show is what is printed.
+
+A command that is new on a page is run by `test_the_commands_of_a_page_run`, which has to stay fast. One that takes
+longer than a few seconds belongs into `SLOW`, one that cannot run as it stands into `ELSEWHERE`.
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from doc_commands import ROOT, Command, commands, missing_lines, pages, python_blocks
+
+from tritforge.cli.main import cli, main
+
+#: Pages that tell what once was, and name commands without asking the reader to type them.
+PAST = {"CHANGELOG.md"}
+BENCH, HISTORY = "tests/cli/test_bench.py", "tests/rtl/test_fpga_history.py"
+#: What pages leave to the reader, and what it is in the tests.
+PLACEHOLDERS = {
+    "PATH": "austen",
+    "OUT": "out.safetensors",
+    "OUTPUT": "out.safetensors",
+    "FORMAT": "native",
+    "NAME": "bitnet-b1.58-2B-4T",
+    "GB/S": "20",
+    "TOP/S": "1",
+    "GB": "8",
+    "PEERS": ".",
+    "/dev/ttyUSB0": "simulation",
+}
+#: Commands that compile a simulator, synthesise, place or measure: `make test-slow` runs them.
+SLOW = {
+    "tritforge cosim --model austen --layer 0 --tokens 16",
+    "tritforge cosim --shape bitnet-2b4t --tokens 1",
+    "tritforge cosim --model PATH --layer 0",
+    'tritforge generate --prompt "She was " --backend rtl',
+    (
+        'tritforge generate --model austen --prompt "It is a truth universally " --tokens 64 --backend rtl '
+        "--temperature 0.7"
+    ),
+    "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
+    "tritforge verilog --top axi",
+    "tritforge verilog --top axi -o build/axi.v",
+    "tritforge energy --model bitnet-b1.58-2B-4T --accounting hardware --format html -o energy.html",
+    "tritforge verilog --top axi --config ecp5 --axi-set write_master=true --axi-set outstanding=8 -o build/axi.v",
+    "tritforge bench fpga --design ecp5 --seeds 0 --docs .",
+    "tritforge fpga --board ulx3s",
+    "tritforge fpga --board ulx3s --set lanes=32 --freq 175 --seeds 8 -o build/small",
+    "tritforge fpga --target ecp5-85k --config ecp5 --freq 200",
+    "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry -o build/zynq",
+    "tritforge bench array --quick",
+    "python benchmarks/bench_cosim.py",
+    "python benchmarks/bench_sparse.py",
+    "python benchmarks/bench_sparse_area.py --route 1",
+}
+#: Commands that take an hour, the network or another machine, and the test that runs their code on something smaller.
+ELSEWHERE = {
+    "python docs/_figures": "tests/docs/test_site.py::test_every_figure_of_the_pages_is_that_of_its_script",
+    "tritforge board --port /dev/ttyUSB0": "tests/cosim/test_link.py::test_the_command_line_simulates_a_board",
+    'tritforge generate --prompt "It is " --backend board --port /dev/ttyUSB0': (
+        "tests/cli/test_board.py::test_text_is_written_on_a_board"
+    ),
+    "tritforge bench array": f"{BENCH}::test_it_prints_tables_and_the_bounds_that_hold",
+    "tritforge bench array --sweep --docs .": f"{BENCH}::test_a_whole_run_is_kept_in_the_checkout",
+    "tritforge bench fpga --docs .": f"{HISTORY}::test_measuring_routes_every_seed_and_says_what_it_does",
+}
+#: What a command takes from elsewhere, and the command that makes it here.
+MADE = {
+    "ggml-model-i2_s.gguf": (
+        "tritforge model convert austen ggml-model-i2_s.gguf --to gguf-i2_s --i2s-layout x86 --round-scales"
+    )
+}
+#: What pages with Python leave to the reader.
+GIVEN = {"README.md": {"codes": np.eye(8, 16, dtype=np.int8), "activations": np.ones((2, 16), dtype=np.int8)}}
+#: Pages whose Python compiles a simulator.
+SLOW_PYTHON = {"README.md"}
+#: Modules whose runs take hours and a corpus that is not in the repository, and the tests that run them on less.
+TRAINING = {
+    "tritforge.models.train": "tests/models/test_train.py::test_an_interrupted_run_ends_with_the_same_weights",
+    "tritforge.sim.export": "tests/sim/test_export.py::test_the_folder_holds_what_was_measured",
+}
+TEXTS = [path for path in pages() if path.name not in PAST]
+ALL = [command for path in TEXTS for command in commands(path)]
+
+
+def is_name(command: Command) -> bool:
+    """Whether a sentence names a command rather than showing what to type."""
+    return command.inline and all(re.fullmatch(r"[a-z]+", word) for word in command.words[1:])
+
+
+def filled(command: Command) -> list[str]:
+    """Return the words of a command with something in the place of its placeholders."""
+    return [PLACEHOLDERS.get(word, word) for word in command.words]
+
+
+def once(found: Iterable[Command]) -> list[Command]:
+    """Return commands without those that an earlier page has, unless a page shows what they print."""
+    seen: dict[str, Command] = {}
+    kept = []
+    for command in found:
+        if command.text not in seen or command.output:
+            kept.append(command)
+        seen.setdefault(command.text, command)
+    return kept
+
+
+def is_training(command: Command) -> bool:
+    return command.words[:2] == ["python", "-m"] and command.words[2] in TRAINING
+
+
+def is_install(command: Command) -> bool:
+    return command.words[0] in {"pip", "apt-get"} or command.words[:3] == ["python", "-m", "venv"]
+
+
+TO_RUN = once(
+    one for one in ALL if one.words[0] != "make" and not (is_install(one) or is_training(one) or is_name(one))
+)
+QUICK = [one for one in TO_RUN if one.text not in SLOW and one.text not in ELSEWHERE]
+
+
+def where(command: Command) -> str:
+    return f"{command.page}:{command.line}"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, simulators: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a checkout: pages and benchmarks that commands may write to, simulators that all tests share."""
+    for folder in ("docs", "benchmarks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "build").mkdir()
+    simulators.mkdir(exist_ok=True)
+    (tmp_path / "build" / "simulators").symlink_to(simulators)
+    (tmp_path / "energy").symlink_to(ROOT / "energy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+def call(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Run `tritforge` in this process; return its exit status and what it printed."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    streams = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, streams.out + streams.err
+
+
+def run(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command and compare what it prints with what the page shows."""
+    program, *arguments = filled(command)
+    for name in MADE.keys() & set(arguments):
+        assert call(shlex.split(MADE[name])[1:], capsys)[0] == 0
+    if program == "tritforge":
+        status, printed = call(arguments, capsys)
+    else:
+        path = sys.executable if program == "python" else shutil.which(program)
+        if path is None:
+            pytest.skip(f"{program} is missing; the commands before it ran")
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+        status, printed = done.returncode, done.stdout + done.stderr
+    assert status == 0, f"{where(command)}: `{command.text}` ends with exit status {status}:\n{printed}"
+    missing = missing_lines(command.output, printed)
+    assert not missing, f"{where(command)} shows what `{command.text}` does not print: {missing}\n{printed}"
+
+
+@pytest.mark.parametrize("page", sorted({one.page for one in QUICK}))
+def test_the_commands_of_a_page_run(page: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order of the page and in one folder, since a command may need the files of those before it."""
+    for command in QUICK:
+        if command.page == page:
+            run(command, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [one for one in TO_RUN if one.text in SLOW], ids=lambda one: one.text)
+def test_a_slow_command_runs(command: Command, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(command, capsys)
+
+
+def test_every_command_has_options_that_exist() -> None:
+    """Those that only `make test-slow` runs, too: a renamed option is told at once."""
+    checked = 0
+    for one in ALL:
+        if one.words[0] != "tritforge" or {"-h", "--help", "--version"} & set(one.words):
+            continue
+        command: click.Command = cli
+        words = filled(one)[1:]
+        while isinstance(command, click.Group) and words:
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, f"{where(one)}: there is no command `{one.text}`"
+            command = found
+        if not is_name(one):
+            try:
+                command.make_context(one.text, words).close()
+            except click.ClickException as error:
+                pytest.fail(f"{where(one)}: `{one.text}`: {error.format_message()}")
+        checked += 1
+    assert checked >= 30
+
+
+def test_every_target_of_make_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = [one for one in ALL if one.words[0] == "make"]
+    assert {one.words[1] for one in named} >= {"demo", "test", "docs"}
+    for one in named:
+        assert one.words[1] in targets, f"{where(one)}: the Makefile has no target {one.words[1]}"
+
+
+def test_every_extra_that_pip_installs_exists() -> None:
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    named = [one for one in ALL if one.words[0] == "pip"]
+    assert named
+    for one in named:
+        for extra in re.findall(r"\[(\w+)\]", one.text):
+            assert extra in extras, f"{where(one)}: pyproject.toml has no extra {extra}"
+
+
+def test_commands_that_are_run_elsewhere_or_slowly_stand_on_a_page() -> None:
+    """And the tests that stand for them exist."""
+    texts = {one.text for one in ALL}
+    assert set(ELSEWHERE) - texts == set()
+    assert SLOW - texts == set()
+    for name in (*ELSEWHERE.values(), *TRAINING.values()):
+        path, _, function = name.partition("::")
+        assert f"def {function}(" in (ROOT / path).read_text(), name
+
+
+PROGRAMS = [
+    pytest.param(path, id=page, marks=[pytest.mark.slow] if page in SLOW_PYTHON else [])
+    for path in TEXTS
+    for page in [path.relative_to(ROOT).as_posix()]
+    if python_blocks(path)
+]
+
+
+@pytest.mark.parametrize("path", PROGRAMS)
+def test_the_python_of_a_page_runs(path: Path, workplace: Path) -> None:
+    """All blocks of a page are one program."""
+    page = path.relative_to(ROOT).as_posix()
+    space: dict[str, object] = dict(GIVEN.get(page, {}))
+    for line, text in python_blocks(path):
+        # Lines are counted as on the page, for the traceback.
+        exec(compile("\n" * (line - 1) + text, page, "exec"), space)  # noqa: S102 - what the page tells to type
+    assert len(space) > len(GIVEN.get(page, {})) + 1
