@@ -1,4 +1,5 @@
-// Maps for Yosys: sums as chains of full adders, one a bit, in the place of its parallel prefix adders.
+// Map for Yosys: sums as chains of full adders, one a bit, in the place of its parallel prefix adders. Wider sums than
+// RIPPLE_BITS stay with those; the mapping defines it.
 
 (* techmap_celltype = "$alu" *)
 module _80_tritforge_ripple (A, B, CI, BI, X, Y, CO);
@@ -7,6 +8,8 @@ module _80_tritforge_ripple (A, B, CI, BI, X, Y, CO);
     parameter A_WIDTH = 1;
     parameter B_WIDTH = 1;
     parameter Y_WIDTH = 1;
+
+    wire _TECHMAP_FAIL_ = Y_WIDTH > `RIPPLE_BITS;
 
     (* force_downto *) input [A_WIDTH-1:0] A;
     (* force_downto *) input [B_WIDTH-1:0] B;
