@@ -40,6 +40,7 @@ PLACEHOLDERS = {
 SLOW = {
     "tritforge cosim --model austen --layer 0 --tokens 16",
     "tritforge cosim --shape bitnet-2b4t --tokens 1",
+    "tritforge demo --output build/demo",
     "tritforge cosim --model PATH --layer 0",
     'tritforge generate --prompt "She was " --backend rtl',
     (

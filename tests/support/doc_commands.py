@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("tritforge", "python", "make", "pip", "apt-get", "iverilog", "vvp")
 #: A line of printed output that stands for any number of lines.
 ELLIPSIS = "..."
+#: What differs from one machine, or from one version of the hardware, to the next.
+VARYING = re.compile(
+    r"simulated at [\d,]+ cycles/s|[\d,]+ with the host's [\d.]+ ms a token|sha256 [0-9a-f]+"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +129,19 @@ def python_blocks(path: Path) -> list[tuple[int, str]]:
     return found
 
 
+def _comparable(line: str) -> str:
+    """Return a line without what varies and with single spaces."""
+    return VARYING.sub("(varies)", " ".join(line.split()))
+
+
 def missing_lines(shown: Sequence[str], printed: str) -> list[str]:
-    """Return the lines that a page shows and a program did not print in this order, spaces apart.
+    """Return the lines that a page shows and a program did not print in this order, but for spaces and `VARYING`.
 
     Lines between two that are shown without `ELLIPSIS` between them may be blank only.
     """
-    have = [" ".join(line.split()) for line in printed.splitlines() if line.strip()]
+    have = [_comparable(line) for line in printed.splitlines() if line.strip()]
     at, skip, missing = 0, True, []
-    for line in (" ".join(line.split()) for line in shown if line.strip()):
+    for line in (_comparable(line) for line in shown if line.strip()):
         if line == ELLIPSIS:
             skip = True
             continue
