@@ -102,46 +102,48 @@ class ActivationBuffer(wiring.Component):
             m.d.sync += group.eq(Mux(word_end, 0, group + 1))
             if config.beats_per_word > 1:
                 m.d.sync += group_end.eq(~word_end & (group == config.beats_per_word - 2))
-            inputs.wrap(m)
-        with m.If(taken & word_end):
-            m.d.sync += [pointer.eq(pointer + 1), words.eq(words + 1)]
-            with m.If(first_token):
-                m.d.sync += stride.eq(stride + 1)
-        with m.If(taken & token_end):
-            m.d.sync += first_token.eq(0)
-            tokens.advance(m)
-
+            with m.If(word_end):
+                m.d.sync += pointer.eq(pointer + 1)
         with m.If(self.loaded.valid & self.loaded.ready):
             m.d.sync += self.loaded.valid.eq(0)
         with m.If(taken & job_end):
             m.d.sync += [
-                busy.eq(0),
                 self.loaded.valid.eq(1),
                 self.loaded.payload.job.eq(job),
                 self.loaded.payload.words.eq(words + 1),
                 self.loaded.payload.stride.eq(stride + first_token),
             ]
-        # Where no job is offered, what is taken here is read by nobody.
         with m.If(self.jobs.ready):
-            m.d.sync += [
-                busy.eq(self.jobs.valid),
-                job.eq(self.jobs.payload),
-                words.eq(0),
-                stride.eq(0),
-                first_token.eq(1),
-            ]
-            inputs.load(m, self.jobs.payload.k)
-            tokens.load(m, self.jobs.payload.tokens)
+            m.d.sync += busy.eq(self.jobs.valid)
+        # Which way the counters go is known early, whether they go late. Where no job is offered, what is taken here
+        # is read by nobody.
+        with m.If(~busy | taken):
+            with m.If(~busy | job_end):
+                m.d.sync += [job.eq(self.jobs.payload), words.eq(0), stride.eq(0), first_token.eq(1)]
+                inputs.load(m, self.jobs.payload.k)
+                tokens.load(m, self.jobs.payload.tokens)
+            with m.Else():
+                inputs.wrap(m)
+                with m.If(word_end):
+                    m.d.sync += words.eq(words + 1)
+                    with m.If(first_token):
+                        m.d.sync += stride.eq(stride + 1)
+                with m.If(token_end):
+                    m.d.sync += first_token.eq(0)
+                    tokens.advance(m)
         return m
 
     def _count_room(self, m: Module, filled: Value, released: Value) -> Signal:
         """Return whether a word of the ring is free: a register."""
         free = Signal(range(self.config.buffer_words + 1), init=self.config.buffer_words)
         room = Signal(init=1)
-        # A word is filled only where one is free, so words that come back make room whatever is filled.
+        # Whether a word is filled is known late, so the count is a cycle behind. A word is filled only where one is
+        # free, so words that come back make room whatever is filled.
+        was_filled = Signal()
         m.d.sync += [
-            free.eq(free + released - filled),
-            room.eq((released != 0) | Mux(filled, free != 1, room)),
+            was_filled.eq(filled),
+            free.eq(free + released - was_filled),
+            room.eq((released != 0) | Mux(filled, free != Mux(was_filled, 2, 1), room)),
         ]
         return room
 

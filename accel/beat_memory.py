@@ -1,6 +1,6 @@
 """A store on the chip: the host writes words, what reads it takes beats, one a cycle, whenever it likes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -8,18 +8,19 @@ from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.datapath import COPIES, copy
 from tritforge.accel.job import index_range
+from tritforge.accel.prefetch_queue import PrefetchQueue
 from tritforge.accel.store_sizes import WORD_BITS
 
 #: What Yosys should know of the memories named ``store_bank`` before it maps them. They need no initial values, which
-#: large memories of iCE40 do not have: what is read was written before. And nothing reads a word while it is written,
-#: so block memories need no logic that gives the old one: no bank is enabled for both, but for that of results, and
-#: a host does not read those that are to come.
+#: large memories of iCE40 do not have: what is read was written before. And what a bank gives while a word of it is
+#: written is used by nobody, so block memories need no logic for that case: a host does not read results that are to
+#: come.
 YOSYS_PREPARATION = """\
 delete t:$meminit_v2 r:MEMID=*store_bank* %i
 setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:MEMID=*store_bank* %i"""
 
-#: Places behind the memory: as many beats as are on their way from the request of one to its leaving.
-_PLACES = 6
+#: Places behind the memory: as many beats as are on their way from the request of one until it is known to have left.
+_PLACES = 8
 
 
 def read_layout(depth: int) -> StructLayout:
@@ -58,13 +59,13 @@ class BeatMemory(wiring.Component):
     -------
     address, data, write : In, a word and its place; a beat asked for later has it
     reads : In, stream of `read_layout`
-    o : Out, stream of `marked_layout`, the first one five cycles after its address was taken
+    o : Out, stream of `marked_layout`, the first one `LATENCY` cycles after its address was taken
     clear : In, forgets what was read; reads nothing
 
     The throughput is a beat a cycle.
     """
 
-    LATENCY = 5
+    LATENCY = 6
 
     def __init__(self, *, width: int, depth: int) -> None:
         self.width = width
@@ -89,14 +90,14 @@ class BeatMemory(wiring.Component):
         memory_data, arrived_data = (
             Signal(self.width, name=f"{stage}_data", reset_less=True) for stage in ("memory", "arrived")
         )
-        claimed, room = Signal(range(_PLACES + 1)), Signal(init=1)
+        claimed, room, taken = Signal(range(_PLACES + 1)), Signal(init=1), Signal()
         left = Signal.like(claimed)
         issued = self.reads.valid & self.reads.ready
         m.d.comb += [
             self.reads.ready.eq(room & ~self.write),
-            left.eq(claimed + issued - (self.o.valid & self.o.ready)),
+            left.eq(claimed + issued - taken),
         ]
-        m.d.sync += [claimed.eq(left), room.eq(left != _PLACES)]
+        m.d.sync += [claimed.eq(left), room.eq(left != _PLACES), taken.eq(self.o.valid & self.o.ready)]
 
         # What enters the memory; the address, from a register for each of up to four banks.
         wanted = Mux(self.write, self.address[bank_bits:], self.reads.payload.address)
@@ -112,8 +113,8 @@ class BeatMemory(wiring.Component):
                 write.addr.eq(place),
                 read.addr.eq(place),
                 write.data.eq(word),
+                # Read all the time: an enable would be one register for all blocks, with logic behind it.
                 write.en.eq(chosen[bank]),
-                read.en.eq(stages[0][0]),
             ]
             outputs.append(read.data)
         flags = Cat(issued, self.reads.payload.beyond)
@@ -122,30 +123,16 @@ class BeatMemory(wiring.Component):
         m.d.sync += [memory_data.eq(Cat(outputs)), arrived_data.eq(memory_data)]
 
         arrived, beyond = stages[-1]
-        # Bit n says that more than n places are full, so that a place needs to look at two bits alone.
-        full = Signal(_PLACES + 1)
-        self._places(m, full, arrived, Cat(Mux(beyond, 0, arrived_data), beyond))
+        m.submodules.places = places = ResetInserter(self.clear)(
+            PrefetchQueue(marked_layout(self.width), depth=_PLACES)
+        )
+        wiring.connect(m, places.o, wiring.flipped(self.o))
+        m.d.comb += [
+            places.i.payload.data.eq(Mux(beyond, 0, arrived_data)),
+            places.i.payload.beyond.eq(beyond),
+            places.i.valid.eq(arrived),
+        ]
         with m.If(self.clear):
-            m.d.sync += [claimed.eq(0), room.eq(1), full.eq(0)]
+            m.d.sync += [claimed.eq(0), room.eq(1), taken.eq(0)]
             m.d.sync += [stage.eq(0) for stage in stages]
         return m
-
-    def _places(self, m: Module, full: Signal, arrived: Signal, beat: Value) -> None:
-        """Place a queue of registers, whose first is the output."""
-        places = [Signal(self.width + 1, name=f"place{index}", reset_less=True) for index in range(_PLACES)]
-        taken = Signal()
-        m.d.comb += [
-            self.o.valid.eq(full[0]),
-            self.o.payload.eq(places[0]),
-            taken.eq(self.o.valid & self.o.ready),
-        ]
-        with m.If(taken & ~arrived):
-            m.d.sync += full.eq(full[1:])
-        with m.Elif(arrived & ~taken):
-            m.d.sync += full.eq(Cat(1, full[:-1]))
-        for index, (place, behind) in enumerate(zip(places, [*places[1:], beat], strict=True)):
-            # Free once the one that leaves has left.
-            with m.If(~Mux(taken, full[index + 1], full[index])):
-                m.d.sync += place.eq(beat)
-            with m.Elif(taken):
-                m.d.sync += place.eq(behind)

@@ -28,7 +28,7 @@ from tritforge.accel.partial_sums import beat_layout
 from tritforge.accel.register_bus import RegisterBus
 from tritforge.accel.register_file import RegisterFile
 from tritforge.accel.register_map import registers
-from tritforge.accel.skid_buffer import SkidBuffer
+from tritforge.accel.two_places import TwoPlaces
 
 
 class ControlledCore(wiring.Component):
@@ -211,35 +211,33 @@ class ControlledCore(wiring.Component):
         else:
             m.submodules.core = DomainRenamer(self.core_domain)(core)
             m.d.comb += ResetSignal(self.core_domain).eq(abort.holding)
-        weights = SkidBuffer(self.weights.payload.shape())
-        m.submodules.weights = ResetInserter(aborting)(weights)
         m.submodules.gate = gate = ResultGate(self.config)
         m.submodules.counters = counters = StallCounters()
         wiring.connect(m, queue.jobs, core.jobs)
-        wiring.connect(m, wiring.flipped(self.weights), weights.i)
         wiring.connect(m, core.results, gate.i)
         wiring.connect(m, gate.o, wiring.flipped(self.results))
         operands = ["activations", *(["partials"] if self.config.partial_sums else [])]
         # Whether the core takes a beat is found out late in its cycle: what brings them is told a cycle later.
-        for name in operands:
+        beats = {}
+        for name in ("weights", *operands):
             outer = getattr(self, name)
-            buffer = SkidBuffer(outer.payload.shape())
-            m.submodules[name] = ResetInserter(aborting)(buffer)
-            m.d.comb += [
-                buffer.i.payload.eq(outer.payload),
-                buffer.i.valid.eq(outer.valid),
-                outer.ready.eq(buffer.i.ready | aborting),
-            ]
-            wiring.connect(m, buffer.o, getattr(core, name))
+            m.submodules[name] = places = ResetInserter(aborting)(TwoPlaces(outer.payload.shape()))
+            wiring.connect(m, wiring.flipped(outer), places.i)
+            beats[name] = places.o
+        for name in operands:
+            wiring.connect(m, beats[name], getattr(core, name))
+            with m.If(aborting):
+                m.d.comb += getattr(self, name).ready.eq(1)
+        weights = beats["weights"]
         m.d.comb += [
-            core.weights.payload.eq(weights.o.payload.data),
-            core.weights.valid.eq(weights.o.valid),
-            weights.o.ready.eq(core.weights.ready),
+            core.weights.payload.eq(weights.payload.data),
+            core.weights.valid.eq(weights.valid),
+            weights.ready.eq(core.weights.ready),
             # The core's reset comes a cycle late, so what it says in that cycle is of no account.
             stale.eq(aborting | abort.holding),
             causes.begun.eq(core.begun & ~stale),
-            causes.taken.eq(weights.o.valid & weights.o.ready & ~stale),
-            causes.error.eq(weights.o.payload.error),
+            causes.taken.eq(weights.valid & weights.ready & ~stale),
+            causes.error.eq(weights.payload.error),
             causes.illegal.eq(core.illegal & ~stale),
             causes.restart.eq(stale),
             causes.next.eq(queue.number),

@@ -137,8 +137,8 @@ class Core(wiring.Component):
         if self.observed:
             m.d.comb += [self.begun.eq(loader.jobs.valid & loader.jobs.ready), self.illegal.eq(illegal)]
 
-        # A job is in the queue or waits for it until its last words leave; two more may be on their way out.
-        jobs_inside = Signal(range(READER_PLACES[-1] + 4))
+        # A job is in the queue or waits for it until its last words leave; three more may be on their way out.
+        jobs_inside = Signal(range(READER_PLACES[-1] + 5))
         taken = Signal()
         m.d.comb += [
             taken.eq(self.jobs.valid & self.jobs.ready),

@@ -39,9 +39,11 @@ class FrameSender(wiring.Component):
     -------
     i : In, stream of `answer_layout`, with 64 words at most; taken when the answer has left
     address : Out, byte of the buffer to read
-    data : In, that byte, two cycles later
+    data : In, that byte, `READ_CYCLES` cycles later
     o : Out, stream of bytes
     """
+
+    READ_CYCLES = 3
 
     def __init__(self) -> None:
         super().__init__(
@@ -58,16 +60,21 @@ class FrameSender(wiring.Component):
         m.submodules.crc = crc = CHECKSUM(data_width=8).create()
         answer = self.i.payload
         head = Cat(Const(int.from_bytes(ANSWER_SYNC, "little"), 8 * _SYNC_BYTES), answer.as_value())
-        # Byte of the head or of the checksum; the last one of the payload, if there is one.
+        # Byte of the head or of the checksum, or cycle of a wait; the last byte of the payload, if there is one.
         place = Signal(range(_HEAD_BYTES))
         last, empty = Signal.like(self.address), Signal()
         byte, room, send = Signal(8), Signal(), Signal()
+        # The byte that leaves is under the checksum; the one that left in the cycle before was.
+        cover, covered = Signal(), Signal()
         m.d.comb += [
             byte.eq(head.word_select(place, 8)),
             room.eq(~self.o.valid | self.o.ready),
-            crc.data.eq(byte),
+            # The checksum takes a byte from the register behind it, so that to choose it and to divide it are two
+            # cycles.
+            crc.data.eq(self.o.payload),
+            crc.valid.eq(covered),
         ]
-        m.d.sync += [last.eq(4 * answer.words - 1), empty.eq(answer.words == 0)]
+        m.d.sync += [covered.eq(cover), last.eq(4 * answer.words - 1), empty.eq(answer.words == 0)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(send):
@@ -79,25 +86,28 @@ class FrameSender(wiring.Component):
                 with m.If(self.i.valid):
                     m.next = "head"
             with m.State("head"):
-                m.d.comb += [send.eq(room), crc.valid.eq(room & (place >= _SYNC_BYTES))]
+                m.d.comb += [send.eq(room), cover.eq(room & (place >= _SYNC_BYTES))]
                 with m.If(room):
                     m.d.sync += place.eq(place + 1)
                     with m.If(place == _HEAD_BYTES - 1):
                         m.d.sync += place.eq(0)
                         m.next = "fetch"
                         with m.If(empty):
-                            m.next = "checksum"
+                            m.next = "settle"
             with m.State("fetch"):
-                m.next = "arrive"
-            with m.State("arrive"):
-                m.next = "payload"
+                m.d.sync += place.eq(place + 1)
+                with m.If(place == self.READ_CYCLES - 1):
+                    m.d.sync += place.eq(0)
+                    m.next = "payload"
             with m.State("payload"):
-                m.d.comb += [byte.eq(self.data), send.eq(room), crc.valid.eq(room)]
+                m.d.comb += [byte.eq(self.data), send.eq(room), cover.eq(room)]
                 with m.If(room):
                     m.d.sync += self.address.eq(self.address + 1)
                     m.next = "fetch"
                     with m.If(self.address == last):
-                        m.next = "checksum"
+                        m.next = "settle"
+            with m.State("settle"):
+                m.next = "checksum"
             with m.State("checksum"):
                 m.d.comb += [byte.eq(crc.crc.word_select(place, 8)), send.eq(room)]
                 with m.If(room):

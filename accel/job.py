@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout, View
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.prefetch_queue import PrefetchQueue
 
 #: Jobs that can wait for each reader in the core: activation buffer, weight loader, result queue. The queue is a
 #: pipeline's length behind the others, which go on with the next jobs meanwhile.
@@ -62,7 +62,8 @@ class JobPort(wiring.Component):
 
     Members
     -------
-    jobs : In, stream of jobs; taken when every reader has a place
+    jobs : In, stream of jobs; taken when every reader has a place, where more than one can wait from the cycle after
+        that in which it was freed
     o0, o1, ... : Out, stream of jobs, one for each reader
     checked : Out, high in the cycle after a job was taken
     refused : Out, high in that cycle if the job was illegal, and dropped
@@ -81,7 +82,7 @@ class JobPort(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        # A job is taken first and judged behind registers, one a comparison: they are long, and much waits for them.
+        # A job is taken first and judged behind registers, one a field: comparisons are long, and much waits for it.
         job = Signal.like(self.jobs.payload)
         conditions = self._conditions(self.jobs.payload)
         met = Signal(len(conditions))
@@ -98,20 +99,17 @@ class JobPort(wiring.Component):
                 with m.Elif(output.ready | ~legal):
                     m.d.sync += offered.eq(0)
             else:
-                # A register behind the memory makes one place more; `waiting` counts those that are spoken for.
-                m.submodules[f"waiting{index}"] = fifo = SyncFIFOBuffered(
-                    width=job.as_value().shape().width, depth=places + 1
-                )
-                waiting = Signal(range(places + 1), name=f"count{index}")
+                # `waiting` counts the places that are spoken for, a cycle late: a reader takes its job late in one.
+                queue = PrefetchQueue(job.shape(), depth=places)
+                m.submodules[f"waiting{index}"] = queue
+                wiring.connect(m, queue.o, wiring.flipped(output))
+                waiting, left = Signal(range(places + 1), name=f"count{index}"), Signal(name=f"left{index}")
                 full.append(waiting == places)
-                m.d.comb += [
-                    fifo.w_data.eq(job.as_value()),
-                    fifo.w_en.eq(self.checked & legal),
-                    output.valid.eq(fifo.r_rdy),
-                    output.payload.eq(fifo.r_data),
-                    fifo.r_en.eq(output.ready),
+                m.d.comb += [queue.i.payload.eq(job), queue.i.valid.eq(self.checked & legal)]
+                m.d.sync += [
+                    left.eq(output.valid & output.ready),
+                    waiting.eq(waiting + taken - self.refused - left),
                 ]
-                m.d.sync += waiting.eq(waiting + taken - self.refused - (output.valid & output.ready))
         m.d.comb += [
             self.jobs.ready.eq(~Cat(full).any()),
             taken.eq(self.jobs.valid & self.jobs.ready),
@@ -129,7 +127,7 @@ class JobPort(wiring.Component):
         bounds = {"m": config.m_max, "k": config.k_max, "tokens": config.tokens_max}
         conditions: list[Value] = []
         for name, high in bounds.items():
-            conditions += [job[name] != 0, job[name] <= high]
+            conditions.append((job[name] != 0) & (job[name] <= high))
         if config.sparse:
             conditions.append((job.tokens == 1) | ~job.sparse)
         return conditions

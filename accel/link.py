@@ -138,18 +138,22 @@ class Link(wiring.Component):
         wiring.connect(m, wiring.flipped(self.stores), access.stores)
         request = receiver.o.payload
         walking = Signal()
+        # What enters the buffer comes straight from registers, since three blocks drive it.
+        writes = Mux(walking, access.buffer_write, receiver.write)
+        m.d.sync += [
+            write.addr.eq(Mux(walking, access.buffer_address, receiver.address)),
+            write.data.eq(Mux(walking, access.buffer_w_data, receiver.data)),
+            write.en.eq(writes),
+            # Nothing reads while a byte is written, and block memories need not say what that gives.
+            read.en.eq(~writes),
+            read.addr.eq(Mux(walking, access.buffer_address, sender.address)),
+        ]
         m.d.comb += [
             receiver.drop.eq(self.lost),
             check.request.eq(request),
             access.request.eq(request),
             sender.data.eq(fetched),
             access.buffer_r_data.eq(fetched),
-            write.addr.eq(Mux(walking, access.buffer_address, receiver.address)),
-            write.data.eq(Mux(walking, access.buffer_w_data, receiver.data)),
-            write.en.eq(Mux(walking, access.buffer_write, receiver.write)),
-            # Nothing reads while a byte is written, and block memories need not say what that gives.
-            read.en.eq(~write.en),
-            read.addr.eq(Mux(walking, access.buffer_address, sender.address)),
             self.active.eq(~receiver.hunting),
         ]
         with m.If(receiver.dropped):
@@ -174,6 +178,8 @@ class Link(wiring.Component):
         tag, tag_known, repeated = Signal(8), Signal(), Signal()
         m.d.sync += repeated.eq((request.op == Op.WRITE) & tag_known & (tag == request.tag))
         wait = Signal(range(RequestCheck.LATENCY))
+        # A register, since the whole access starts with it.
+        m.d.sync += access.start.eq(0)
         with m.FSM():
             with m.State("wait"):
                 m.d.sync += wait.eq(RequestCheck.LATENCY - 1)
@@ -193,8 +199,11 @@ class Link(wiring.Component):
                         with m.If(repeated):
                             m.next = "repeat"
                         with m.Else():
-                            m.d.comb += access.start.eq(1)
-                            m.d.sync += [tag.eq(request.tag), tag_known.eq(request.op != Op.HELLO)]
+                            m.d.sync += [
+                                access.start.eq(1),
+                                tag.eq(request.tag),
+                                tag_known.eq(request.op != Op.HELLO),
+                            ]
                             m.next = "walk"
             with m.State("walk"):
                 m.d.comb += walking.eq(1)

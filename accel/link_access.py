@@ -72,10 +72,10 @@ class RequestAccess(wiring.Component):
     -------
     start : In, starts with the next cycle
     request : In, `request_layout`; stays as it is from the cycle before `start` to `done`
-    done : Out, high in the last cycle
+    done : Out, high two cycles after the last step
     unknown : Out, an address was no register's; from the cycle after `done` to the next start
     buffer_address, buffer_w_data, buffer_write : Out, ports of the buffer
-    buffer_r_data : In, its byte at the address of two cycles before
+    buffer_r_data : In, its byte at the address of three cycles before
     registers : Out, `RegisterBus`
     stores : Out, `StoreBus`
     """
@@ -116,25 +116,32 @@ class RequestAccess(wiring.Component):
         busy, last = Signal(), Signal()
         step, index = Signal(3), Signal(range(LARGEST_WORDS))
         address = Signal(max(REGISTER_BITS, len(self.stores.address)))
-        word = Signal(WORD_BITS)
+        # The word on its way, and what the registers answered in the cycle before.
+        word, register = Signal(WORD_BITS), Signal(WORD_BITS, reset_less=True)
+        m.d.sync += register.eq(self.registers.r_data)
         at = [busy & (step == number) for number in range(8)]
-        write = at[6] & writing
+        write = at[7] & writing
+        ended = Signal()
         m.d.comb += [
-            self.done.eq(at[7] & last),
             self.buffer_address.eq(Cat(step[:2], index)),
             self.buffer_w_data.eq(word[:8]),
             self.buffer_write.eq(busy & ~writing & step[2]),
-            self.registers.address.eq(address),
-            self.registers.w_data.eq(word),
             self.registers.w_strb.eq(-1),
-            self.registers.read.eq(at[0] & ~writing & space[Space.REGISTERS]),
-            self.registers.write.eq(write & space[Space.REGISTERS]),
             self.stores.address.eq(address),
             self.stores.w_data.eq(word),
             self.stores.write_weights.eq(write & space[Space.WEIGHTS]),
             self.stores.write_activations.eq(write & space[Space.ACTIVATIONS]),
         ]
-        m.d.sync += last.eq(index == last_index)
+        # The bus comes out of registers, since the whole register file hangs on it.
+        m.d.sync += [
+            self.registers.address.eq(address),
+            self.registers.w_data.eq(word),
+            self.registers.read.eq(at[0] & ~writing & space[Space.REGISTERS]),
+            self.registers.write.eq(write & space[Space.REGISTERS]),
+            last.eq(index == last_index),
+            ended.eq(at[7] & last),
+            self.done.eq(ended),
+        ]
         with m.If(busy):
             m.d.sync += step.eq(step + 1)
             with m.If(step == 7):
@@ -148,18 +155,18 @@ class RequestAccess(wiring.Component):
                 self.unknown.eq(0),
             ]
 
-        # The word: from the buffer at steps 2 to 5 and written at step 6; or read at step 0, and into the buffer at
+        # The word: from the buffer at steps 3 to 6 and written at step 7; or read at step 0, and into the buffer at
         # steps 4 to 7.
-        with m.If(writing), m.If((step >= 2) & (step <= 5)):
+        with m.If(writing), m.If((step >= 3) & (step <= 6)):
             m.d.sync += word.eq(Cat(word[8:], self.buffer_r_data))
         with m.Else(), m.Switch(step):
-            with m.Case(1):
-                m.d.sync += word.eq(self.registers.r_data)
             with m.Case(StoreBus.READ_CYCLES):
                 with m.If(space[Space.RESULTS]):
                     m.d.sync += word.eq(self.stores.r_data)
                 with m.Elif(greeting):
                     m.d.sync += word.eq(Array(self.greeting)[index[:2]])
+                with m.Else():
+                    m.d.sync += word.eq(register)
             with m.Case(4, 5, 6):
                 m.d.sync += word.eq(word >> 8)
         # A register's answer comes in the cycle after its strobe.

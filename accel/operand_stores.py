@@ -1,12 +1,13 @@
 """Activations and results in block memory, between the host link and the core."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.beat_memory import BeatMemory, beat_place
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.countdown import Countdown
 from tritforge.accel.descriptor import RESPONSE_BITS, Response, load_layout, store_layout
 from tritforge.accel.job import index_range
 from tritforge.accel.partial_sums import beat_layout
@@ -64,31 +65,24 @@ class ActivationStore(wiring.Component):
         load = self.loads.payload
         active = Signal()
         address = Signal(index_range(depth))
-        k, k_left = Signal(Shape.cast(load.k.shape()).width), Signal(Shape.cast(load.k.shape()).width)
-        tokens_left = Signal(Shape.cast(load.tokens.shape()).width)
-        token_end, issued = Signal(), Signal()
+        inputs = Countdown("k", config.k_max, config.acts_per_beat)
+        tokens = Countdown("tokens", config.tokens_max, 1)
+        issued = Signal()
         m.d.comb += [
             memory.reads.valid.eq(active),
             memory.reads.payload.address.eq(address),
             issued.eq(memory.reads.valid & memory.reads.ready),
-            token_end.eq(k_left <= config.acts_per_beat),
             self.loads.ready.eq(~active & ~self.quiesce),
         ]
         with m.If(issued):
-            m.d.sync += [
-                address.eq(address + 1),
-                k_left.eq(Mux(token_end, k, k_left - config.acts_per_beat)),
-                tokens_left.eq(tokens_left - token_end),
-                active.eq(~(token_end & (tokens_left == 1))),
-            ]
+            m.d.sync += [address.eq(address + 1), active.eq(~(inputs.last & tokens.last))]
+            inputs.wrap(m)
+            with m.If(inputs.last):
+                tokens.advance(m)
         with m.If(self.loads.valid & self.loads.ready):
-            m.d.sync += [
-                active.eq(1),
-                address.eq(0),
-                k.eq(load.k),
-                k_left.eq(load.k),
-                tokens_left.eq(load.tokens),
-            ]
+            m.d.sync += [active.eq(1), address.eq(0)]
+            inputs.load(m, load.k)
+            tokens.load(m, load.tokens)
         with m.If(self.quiesce):
             m.d.sync += active.eq(0)
         return m
@@ -153,9 +147,13 @@ class ResultStore(wiring.Component):
             taken.eq(self.results.valid & active),
             end.eq(taken & beat.last),
         ]
+        # A beat is in the memory two cycles after it was taken.
+        ended, beyond = Signal(), Signal()
         m.d.sync += [
-            self.stored.eq(end),
-            self.store_error.eq(Mux(failed | place[-1], Response.DECERR, Response.OKAY)),
+            ended.eq(end),
+            beyond.eq(failed | place[-1]),
+            self.stored.eq(ended),
+            self.store_error.eq(Mux(beyond, Response.DECERR, Response.OKAY)),
         ]
         with m.If(taken):
             m.d.sync += [
@@ -166,16 +164,21 @@ class ResultStore(wiring.Component):
         with m.If(self.stores.valid & self.stores.ready):
             m.d.sync += [active.eq(1), failed.eq(0), place.eq(first)]
         with m.If(self.quiesce):
-            m.d.sync += [active.eq(0), self.stored.eq(0)]
+            m.d.sync += [active.eq(0), ended.eq(0), self.stored.eq(0)]
 
+        # All that enters the memory comes straight from registers, since its blocks are many and far apart.
+        entry, written = Signal.like(place), Signal(banks)
+        m.d.sync += [entry.eq(place), written.eq(Mux(taken & ~place[-1], beat.keep, 0))]
         words = []
         for bank in range(banks):
             m.submodules[f"store_bank{bank}"] = memory = Memory(shape=WORD_BITS, depth=max(2, depth), init=[])
             write, read = memory.write_port(), memory.read_port()
+            entered = Signal(WORD_BITS, name=f"entered{bank}", reset_less=True)
+            m.d.sync += entered.eq(beat.words[bank])
             m.d.comb += [
-                write.addr.eq(place),
-                write.data.eq(beat.words[bank]),
-                write.en.eq(taken & beat.keep[bank] & ~place[-1]),
+                write.addr.eq(entry),
+                write.data.eq(entered),
+                write.en.eq(written[bank]),
                 read.addr.eq(self.address[bank_bits:]),
             ]
             # A register right behind the memory, which may take it in.

@@ -12,8 +12,12 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.register_bus import RegisterBus
 from tritforge.accel.registers import WORD_BITS, WORD_BYTES, Access, Register, RegisterMap
 
-#: Words that one multiplexer chooses from; the groups are joined after a register.
-_GROUP_WORDS = 16
+#: Words that one multiplexer chooses from, a power of two; the groups are joined after a register.
+_GROUP_WORDS = 4
+#: Words that an array may have, a power of two.
+_ARRAY_WORDS = 16
+_GROUP_BITS = _GROUP_WORDS.bit_length() - 1
+_ARRAY_BITS = _ARRAY_WORDS.bit_length() - 1
 
 
 def word_layout(register: Register) -> FlexibleLayout:
@@ -34,12 +38,12 @@ class RegisterFile(wiring.Component):
     Parameters
     ----------
     registers
-        The map. Arrays are read-only; each starts a group of 16 words and has as many or fewer.
+        The map. Arrays are read-only, of 16 words or fewer; each has a page of 16 words of its own.
 
     Raises
     ------
     InputError
-        An array that crosses groups.
+        An array that does not start such a page, or is longer.
 
     Members
     -------
@@ -62,10 +66,10 @@ class RegisterFile(wiring.Component):
             name, layout = register.name.lower(), word_layout(register)
             members[name] = In(layout) if register.access is Access.READ_ONLY else Out(layout)
             if register.count > 1:
-                if register.offset % (WORD_BYTES * _GROUP_WORDS) or register.count > _GROUP_WORDS:
+                if register.offset % (WORD_BYTES * _ARRAY_WORDS) or register.count > _ARRAY_WORDS:
                     raise InputError(
                         f"array {register.name} of {register.count} words is at {register.offset:#x}; "
-                        f"it must start a group of {_GROUP_WORDS} words and fit into it"
+                        f"it must start a page of {_ARRAY_WORDS} words and fit into it"
                     )
                 members[index_name(register)] = Out(range(register.count))
             if register.access is Access.CLEAR:
@@ -96,19 +100,19 @@ class RegisterFile(wiring.Component):
         for group, values in groups.items():
             answer = Signal(WORD_BITS, name=f"answer{group}", reset_less=True)
             chosen = Signal(WORD_BITS, name=f"chosen{group}")
-            with m.Switch(bus.address[:4]):
+            with m.Switch(bus.address[:_GROUP_BITS]):
                 for place, value in values.items():
                     with m.Case(place):
                         m.d.comb += chosen.eq(value)
                 # Lint tools miss a default, here and below.
                 with m.Default():
                     m.d.comb += chosen.eq(0)
-            here = bus.read & (bus.address[4:] == group)
+            here = bus.address[_GROUP_BITS:] == group
             m.d.sync += answer.eq(Mux(here, chosen, 0))
             answers.append(answer)
         for word, register in arrays:
             here = Signal(name=f"{register.name.lower()}_here")
-            m.d.sync += here.eq(bus.read & (bus.address[4:] == word // _GROUP_WORDS))
+            m.d.sync += here.eq(bus.address[_ARRAY_BITS:] == word // _ARRAY_WORDS)
             m.d.comb += getattr(self, index_name(register)).eq(bus.address)
             answers.append(self._value(register) & here.replicate(WORD_BITS))
         for answer in answers[1:]:

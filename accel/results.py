@@ -1,9 +1,8 @@
 """Results: a queue of sums, turned into a stream of 32-bit words without gaps."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.array import sums_layout
@@ -12,6 +11,8 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.countdown import Countdown
 from tritforge.accel.job import index_range, job_layout
 from tritforge.accel.partial_sums import PartialSums, beat_layout, packed_layout
+from tritforge.accel.prefetch_queue import PrefetchQueue
+from tritforge.accel.two_places import TwoPlaces
 
 
 def chunk_layout(config: AcceleratorConfig) -> StructLayout:
@@ -53,7 +54,8 @@ class WordPacker(wiring.Component):
         chunk = self.i.payload
         held = Signal(index_range(size))
         kept = Signal(ArrayLayout(RESULT_WORD_BITS, max(1, size - 1)))
-        flush, room = Signal(), Signal()
+        # What is left of a job's last chunk follows it; in the next cycle.
+        flush, flush_next = Signal(), Signal()
         # The held words, then the chunk's.
         joined = Signal(ArrayLayout(RESULT_WORD_BITS, 2 * size - 1 if size > 1 else 1))
         total = Signal(range(2 * size))
@@ -62,35 +64,39 @@ class WordPacker(wiring.Component):
                 # The last case stands for all that cannot be, or lint tools miss them.
                 with m.Case(count) if count < size - 1 else m.Default():
                     m.d.comb += Cat(*joined).eq(Cat(*(kept[i] for i in range(count)), *chunk.words))
+        # Whether a beat is taken is found out late in a cycle, and all that brings sums waits for it: it is told a
+        # cycle later, by a register.
+        m.submodules.places = places = TwoPlaces(packed_layout(self.config))
+        wiring.connect(m, places.o, wiring.flipped(self.o))
+        beat, room, ready = places.i.payload, places.i.ready, Signal(init=1)
+        m.d.sync += [flush.eq(flush_next), ready.eq(~(places.filled | flush_next))]
         m.d.comb += [
             total.eq(held + chunk.count),
-            room.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(room & ~flush),
+            self.i.ready.eq(ready),
+            flush_next.eq(flush & ~room),
+            places.i.valid.eq(flush | (self.i.valid & ((total >= size) | chunk.last))),
+            beat.last.eq(flush | (total <= size) & chunk.last),
         ]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        # The held words are the first in any case.
+        words = Mux(flush, held, total)
+        m.d.comb += [
+            Cat(*beat.words).eq(Cat(*joined)),
+            beat.keep.eq(Mux(words >= size, -1, (1 << words) - 1)),
+        ]
+        if self.config.partial_sums:
+            accumulate = Signal()
+            m.d.comb += beat.accumulate.eq(Mux(flush, accumulate, chunk.accumulate))
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += accumulate.eq(chunk.accumulate)
         with m.If(room & flush):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                Cat(*self.o.payload.words).eq(Cat(*kept)),
-                self.o.payload.keep.eq((1 << held) - 1),
-                self.o.payload.last.eq(1),
-                flush.eq(0),
-                held.eq(0),
-            ]
+            m.d.sync += held.eq(0)
         with m.Elif(self.i.valid & self.i.ready):
             with m.If((total >= size) | chunk.last):
+                m.d.comb += flush_next.eq(chunk.last & (total > size))
                 m.d.sync += [
-                    self.o.valid.eq(1),
-                    Cat(*self.o.payload.words).eq(Cat(*joined)),
-                    self.o.payload.keep.eq(Mux(total >= size, -1, (1 << total) - 1)),
-                    self.o.payload.last.eq(chunk.last & (total <= size)),
-                    flush.eq(chunk.last & (total > size)),
                     held.eq(Mux(total >= size, total - size, 0)),
                     Cat(*kept).eq(Cat(*joined)[size * RESULT_WORD_BITS :]),
                 ]
-                if self.config.partial_sums:
-                    m.d.sync += self.o.payload.accumulate.eq(chunk.accumulate)
             with m.Else():
                 m.d.sync += [held.eq(total), Cat(*kept).eq(Cat(*joined))]
         return m
@@ -139,8 +145,8 @@ class ResultQueue(wiring.Component):
         m = Module()
         config = self.config
         size = config.results_per_beat
-        m.submodules.fifo = fifo = SyncFIFOBuffered(
-            width=config.rows * config.acc_bits, depth=config.result_entries
+        m.submodules.entries = entries = PrefetchQueue(
+            config.rows * config.acc_bits, depth=config.result_entries
         )
         m.submodules.packer = packer = WordPacker(config)
         if config.partial_sums:
@@ -151,34 +157,30 @@ class ResultQueue(wiring.Component):
         else:
             wiring.connect(m, wiring.flipped(self.o), packer.o)
 
-        busy = Signal()
-        token_end, job_end, sent = Signal(), Signal(), Signal()
-        # An entry leaves in parts of up to a beat. Ends are known in registers, since much hangs on them.
+        busy, job_end, sent = Signal(), Signal(), Signal()
+        # An entry leaves in parts of up to a beat.
         parts = Countdown("rows", config.rows, size)
-        tokens = Countdown("tokens", config.tokens_max, 1)
-        row_tiles = Countdown("m", config.m_max, config.rows)
         row_end = parts.last
-        # Whether the next row tile is the last: its rows are counted from its first entry on.
-        last_next = Signal()
+        self._walk(m, parts, busy=busy, sent=sent, job_end=job_end)
         # The number of parts is rounded up for a mux without holes.
         part = Signal(max(1, (-(-config.rows // size) - 1).bit_length()))
         words = [
-            fifo.r_data.word_select(row, config.acc_bits).as_signed() if row < config.rows else Const(0, 1)
+            entries.o.payload.word_select(row, config.acc_bits).as_signed()
+            if row < config.rows
+            else Const(0, 1)
             for row in range(size << len(part))
         ]
         chunk = packer.i.payload
         m.d.comb += [
-            fifo.w_data.eq(Cat(*self.sums)),
-            fifo.w_en.eq(self.push),
-            token_end.eq(tokens.last),
-            job_end.eq(row_end & token_end & row_tiles.last),
-            packer.i.valid.eq(busy & fifo.r_rdy),
+            entries.i.payload.eq(Cat(*self.sums)),
+            entries.i.valid.eq(self.push),
+            packer.i.valid.eq(busy & entries.o.valid),
             # What is left of a last part is a number below 0, the lower the fewer: its low bits are the rows less 1.
             chunk.count.eq(Mux(row_end, parts.rest[: size.bit_length() - 1] + 1, size)),
             chunk.last.eq(job_end),
             sent.eq(packer.i.valid & packer.i.ready),
             self.popped.eq(sent & row_end),
-            fifo.r_en.eq(self.popped),
+            entries.o.ready.eq(self.popped),
             # The next job is taken with the last words of the one before, so that none of their cycles is lost.
             self.jobs.ready.eq(~busy | (self.popped & job_end)),
             self.finished.eq(self.o.valid & self.o.ready & self.o.payload.last),
@@ -186,28 +188,57 @@ class ResultQueue(wiring.Component):
         m.d.comb += [chunk.words[index].eq(Array(words[index::size])[part]) for index in range(size)]
         with m.If(sent):
             m.d.sync += part.eq(Mux(row_end, 0, part + 1))
-            parts.wrap(m)
-        with m.If(self.popped):
-            tokens.wrap(m)
-            with m.If(token_end):
-                row_tiles.advance(m)
-                m.d.sync += last_next.eq(row_tiles.rest < 2 * config.rows)
-                # The next row tile: rows in full, or those that are left.
-                with m.If(last_next):
-                    parts.start(m, row_tiles.rest - size)
-                with m.Else():
-                    parts.load(m, Const(config.rows))
-        job = self.jobs.payload
-        # Where no job is offered, what is taken here is read by nobody.
         with m.If(self.jobs.ready):
             m.d.sync += busy.eq(self.jobs.valid)
-            tokens.load(m, job.tokens)
-            row_tiles.load(m, job.m)
-            parts.load(m, Mux(job.m <= config.rows, job.m, config.rows))
-            m.d.sync += last_next.eq(job.m <= 2 * config.rows)
         if config.partial_sums:
             accumulate = Signal()
             m.d.comb += chunk.accumulate.eq(accumulate)
             with m.If(self.jobs.ready):
-                m.d.sync += accumulate.eq(job.accumulate)
+                m.d.sync += accumulate.eq(self.jobs.payload.accumulate)
         return m
+
+    def _walk(self, m: Module, parts: Countdown, *, busy: Value, sent: Value, job_end: Value) -> None:
+        """Count parts, tokens and row tiles; ends are known in registers, since much hangs on them.
+
+        Parameters
+        ----------
+        m
+            The module.
+        parts
+            The parts of an entry.
+        busy, sent
+            There is a job; the part at hand leaves.
+        job_end
+            Is driven: the part at hand is the job's last.
+        """
+        config, job = self.config, self.jobs.payload
+        tokens = Countdown("tokens", config.tokens_max, 1)
+        row_tiles = Countdown("m", config.m_max, config.rows)
+        # Whether the next row tile is the last: its rows are counted from its first entry on.
+        last_next = Signal()
+        # What `parts` starts from in the last row tile, once that is the next.
+        rest = Signal.like(parts.rest, name="rows_of_last")
+        size, all_rows = config.results_per_beat, config.rows - config.results_per_beat - 1
+        m.d.comb += job_end.eq(parts.last & tokens.last & row_tiles.last)
+        # Which way the counters go is known early, whether they go late. Where no job is offered, what is taken here
+        # is read by nobody.
+        with m.If(~busy | sent):
+            with m.If(~busy | job_end):
+                tokens.load(m, job.tokens)
+                row_tiles.load(m, job.m)
+                parts.start(m, Mux(job.m <= config.rows, job.m - (size + 1), all_rows))
+                m.d.sync += [
+                    last_next.eq(job.m <= 2 * config.rows),
+                    rest.eq(job.m - (config.rows + size + 1)),
+                ]
+            with m.Elif(parts.last):
+                tokens.wrap(m)
+                with m.If(~tokens.last):
+                    parts.wrap(m)
+                with m.Else():
+                    row_tiles.advance(m)
+                    m.d.sync += [last_next.eq(row_tiles.rest < 2 * config.rows), rest.eq(rest - config.rows)]
+                    # The next row tile: rows in full, or those that are left.
+                    parts.start(m, Mux(last_next, rest, all_rows))
+            with m.Else():
+                parts.wrap(m)

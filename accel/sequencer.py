@@ -68,27 +68,29 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
         config = self.config
-        active = Signal()
+        # The next token is the first of its tile, or one of the others; neither where there is no job.
+        first, later = Signal(), Signal()
         # What follows from where the walk is lies in registers; only what it waits for is found out in the cycle.
         tokens = Countdown("tokens", config.tokens_max, 1)
         tiles = self.tiles()
         row_tiles = Countdown("m", config.m_max, config.rows)
         token_end, k_end = tokens.last, tiles.last
         token = Signal(index_range(config.tokens_max))
-        first_token, first_tile = Signal(), Signal()
-        job_end, go, take, spoken_for = Signal(), Signal(), Signal(), Signal()
+        first_tile = Signal()
+        idle, job_end, go, take, spoken_for = Signal(), Signal(), Signal(), Signal(), Signal()
         room = self._count_room(m, spoken_for)
         m.d.comb += [
             job_end.eq(token_end & k_end & row_tiles.last),
-            go.eq(active & (self.tile_valid | ~first_token) & (~k_end | room)),
+            idle.eq(~first & ~later),
+            go.eq((first & self.tile_valid | later) & (~k_end | room)),
             spoken_for.eq(go & k_end),
-            self.swap.eq(go & first_token),
+            self.swap.eq(first & self.tile_valid & (~k_end | room)),
             self.issue.valid.eq(go),
             self.issue.first.eq(first_tile),
             self.issue.last.eq(k_end),
             self.issue.bias_end.eq(first_tile & token_end),
             self.issue.token.eq(token),
-            take.eq(~active | (go & job_end)),
+            take.eq(idle | (go & job_end)),
             self.loaded.ready.eq(take),
         ]
         if config.sparse:
@@ -96,20 +98,24 @@ class Sequencer(wiring.Component):
         self._walk_words(m, go=go, token_end=token_end, k_end=k_end, job_end=job_end)
 
         with m.If(go):
-            m.d.sync += [token.eq(Mux(token_end, 0, token + 1)), first_token.eq(token_end)]
-            tokens.wrap(m)
-            with m.If(token_end):
-                m.d.sync += first_tile.eq(k_end)
-                tiles.wrap(m)
-            with m.If(token_end & k_end):
-                row_tiles.advance(m)
-        # Where no job is offered, what is taken here is read by nobody.
-        with m.If(take):
-            job = self.loaded.payload.job
-            m.d.sync += [active.eq(self.loaded.valid), first_token.eq(1), first_tile.eq(1)]
-            tokens.load(m, job.tokens)
-            tiles.load(m, job.k)
-            row_tiles.load(m, job.m)
+            m.d.sync += [token.eq(Mux(token_end, 0, token + 1)), later.eq(~token_end)]
+        # Which way the counters go is known early, whether they go late. Where no job is offered, what is taken here
+        # is read by nobody.
+        job = self.loaded.payload.job
+        with m.If(idle | go):
+            with m.If(idle | job_end):
+                m.d.sync += [first.eq(self.loaded.valid), first_tile.eq(1)]
+                tokens.load(m, job.tokens)
+                tiles.load(m, job.k)
+                row_tiles.load(m, job.m)
+            with m.Else():
+                m.d.sync += first.eq(token_end)
+                tokens.wrap(m)
+                with m.If(token_end):
+                    m.d.sync += first_tile.eq(k_end)
+                    tiles.wrap(m)
+                with m.If(token_end & k_end):
+                    row_tiles.advance(m)
         return m
 
     def _count_room(self, m: Module, spoken_for: Value) -> Signal:
@@ -120,10 +126,14 @@ class Sequencer(wiring.Component):
         spent: Value = spoken_for
         if config.sparse:
             spent = spoken_for | self.reserve
-        # A place is spent only where there is one, so an entry that leaves makes room whatever is spent.
+        # Both events are known late, so the count is a cycle behind. A place is spent only where there is one, so an
+        # entry that leaves makes room whatever is spent.
+        had_popped, had_spent = Signal(), Signal()
         m.d.sync += [
-            credit.eq(credit + self.popped - spent),
-            room.eq(self.popped | Mux(spent, credit != 1, room)),
+            had_popped.eq(self.popped),
+            had_spent.eq(spent),
+            credit.eq(credit + had_popped - had_spent),
+            room.eq(self.popped | Mux(spent, credit != 1 - had_popped + had_spent, room)),
         ]
         return room
 

@@ -2,12 +2,14 @@
 
 from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from tritforge.accel.beat_memory import BeatMemory, beat_place
 from tritforge.accel.beat_walk import BeatWalk
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.descriptor import Response, fetch_layout, weight_beat_layout
+from tritforge.accel.skid_buffer import SkidBuffer
 from tritforge.accel.store_sizes import WORD_BYTES
 
 
@@ -52,7 +54,7 @@ class WeightStore(wiring.Component):
         depth = config.weight_store_bytes // beat_bytes
         m.submodules.memory = memory = BeatMemory(width=config.weight_port_bits, depth=depth)
         m.submodules.walk = walk = ResetInserter(self.quiesce)(BeatWalk(config))
-        fetch, step = self.fetches.payload, walk.o.payload
+        fetch = self.fetches.payload
         m.d.comb += [
             memory.address.eq(self.address),
             memory.data.eq(self.data),
@@ -68,31 +70,46 @@ class WeightStore(wiring.Component):
             memory.o.ready.eq(self.beats.ready),
         ]
 
-        # A step of the walk: beats that are left and whether it is one. The top bit of the address is beyond the end.
-        left = Signal.like(step.beats)
-        active, final = Signal(), Signal()
-        address = Signal(depth.bit_length())
         # The walk takes a job when the last step of the one before leaves it, so there is one start to remember.
-        start, first = Signal.like(address), Signal(init=1)
+        start, first = Signal(depth.bit_length()), Signal(init=1)
+        with m.If(self.fetches.valid & self.fetches.ready):
+            m.d.sync += start.eq(beat_place(fetch.address, beat_bytes=beat_bytes, depth=depth))
+        # That a step is used up is found out late in its cycle, so the walk is told a cycle later.
+        piece_layout = StructLayout({"beats": walk.o.payload.beats.shape(), "first": 1, "start": len(start)})
+        m.submodules.pieces = pieces = ResetInserter(self.quiesce)(SkidBuffer(piece_layout))
+        m.d.comb += [
+            pieces.i.payload.beats.eq(walk.o.payload.beats),
+            pieces.i.payload.first.eq(first),
+            pieces.i.payload.start.eq(start),
+            pieces.i.valid.eq(walk.o.valid),
+            walk.o.ready.eq(pieces.i.ready),
+        ]
+        with m.If(walk.o.valid & walk.o.ready):
+            m.d.sync += first.eq(walk.o.payload.last)
+
+        # The piece at hand: beats that are left and whether it is one. The top bit of the address is beyond the end,
+        # where it stays.
+        piece = pieces.o.payload
+        left = Signal.like(piece.beats)
+        active, final = Signal(), Signal()
+        address = Signal.like(start)
         issued, taken = Signal(), Signal()
         m.d.comb += [
             memory.reads.valid.eq(active),
             memory.reads.payload.address.eq(address),
             memory.reads.payload.beyond.eq(address[-1]),
             issued.eq(memory.reads.valid & memory.reads.ready),
-            walk.o.ready.eq(~active | (issued & final)),
-            taken.eq(walk.o.valid & walk.o.ready),
+            pieces.o.ready.eq(~active | (issued & final)),
+            taken.eq(pieces.o.valid & pieces.o.ready),
         ]
         with m.If(issued):
             m.d.sync += [left.eq(left - 1), final.eq(left == 2), active.eq(~final)]
-            # Behind the end it stays there.
-            m.d.sync += address.eq(Mux(address[-1], address, address + 1))
         with m.If(taken):
-            m.d.sync += [left.eq(step.beats), final.eq(step.beats == 1), active.eq(1), first.eq(step.last)]
-            with m.If(first):
-                m.d.sync += address.eq(start)
-        with m.If(self.fetches.valid & self.fetches.ready):
-            m.d.sync += start.eq(beat_place(fetch.address, beat_bytes=beat_bytes, depth=depth))
+            m.d.sync += [left.eq(piece.beats), final.eq(piece.beats == 1), active.eq(1)]
+        with m.If(taken & piece.first):
+            m.d.sync += address.eq(piece.start)
+        with m.Elif(issued & ~address[-1]):
+            m.d.sync += address.eq(address + 1)
         with m.If(self.quiesce):
             m.d.sync += [active.eq(0), first.eq(1)]
         return m

@@ -9,7 +9,7 @@ from tritforge.accel.codes import BIAS_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.countdown import Countdown
 from tritforge.accel.decoders import WordDecoder
-from tritforge.accel.job import index_range, job_layout
+from tritforge.accel.job import job_layout
 
 #: Flags of illegal words that one register joins.
 _FLAGS_PER_REGISTER = 4
@@ -64,22 +64,24 @@ class WeightLoader(wiring.Component):
         config = self.config
         busy, full = Signal(), Signal()
         in_bias = Signal()
-        beat = Signal(index_range(max(config.tile_beats, config.bias_beats)))
+        # The place of the next beat in its tile, or among the biases: a bit for each.
+        place = Signal(max(config.tile_beats, config.bias_beats), init=1)
         tiles = Countdown("k", config.k_max, config.lanes)
         row_tiles = Countdown("m", config.m_max, config.rows)
         k_end = tiles.last
 
         taken = Signal()
-        bias_end, tile_end, job_end = Signal(), Signal(), Signal()
+        bias_end, tile_end, job_end, final = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.tile_valid.eq(full),
             # With the last beat of a job the next one is taken, whose first beat may follow at once.
-            self.jobs.ready.eq(~busy | (taken & tile_end & job_end)),
+            self.jobs.ready.eq(~busy | (taken & final)),
             self.beats.ready.eq(busy & (~full | self.swap)),
             taken.eq(self.beats.valid & self.beats.ready),
-            bias_end.eq(in_bias & (beat == max(config.bias_beats, 1) - 1)),
-            tile_end.eq(~in_bias & (beat == config.tile_beats - 1)),
+            bias_end.eq(in_bias & place[max(config.bias_beats, 1) - 1]),
+            tile_end.eq(~in_bias & place[config.tile_beats - 1]),
             job_end.eq(k_end & row_tiles.last),
+            final.eq(tile_end & job_end),
         ]
         # The beat at the port in the cycle before, and what became of it: its place in the tile, a bit for each.
         payload = Signal(config.weight_port_bits, reset_less=True)
@@ -88,7 +90,7 @@ class WeightLoader(wiring.Component):
             payload.eq(self.beats.payload),
             taken_words.eq(taken & ~in_bias),
             taken_biases.eq(taken & in_bias),
-            places.eq(Cat(taken & ~in_bias & (beat == index) for index in range(config.tile_beats))),
+            places.eq(Mux(taken & ~in_bias, place, 0)),
         ]
         self._take_words(m, payload, taken_words, places)
         if config.bias_beats:
@@ -97,23 +99,23 @@ class WeightLoader(wiring.Component):
         with m.If(self.swap):
             m.d.sync += full.eq(0)
         with m.If(taken):
-            m.d.sync += beat.eq(Mux(bias_end | tile_end, 0, beat + 1))
+            m.d.sync += place.eq(Mux(bias_end | tile_end, 1, place << 1))
             with m.If(bias_end):
                 m.d.sync += in_bias.eq(0)
         with m.If(taken & tile_end):
-            m.d.sync += [
-                full.eq(1),
-                in_bias.eq(k_end & (config.bias_beats > 0)),
-                busy.eq(~job_end),
-            ]
-            tiles.wrap(m)
-            with m.If(k_end):
-                row_tiles.advance(m)
-        # Where no job is offered, what is taken here is read by nobody.
+            m.d.sync += [full.eq(1), in_bias.eq(k_end & (config.bias_beats > 0))]
         with m.If(self.jobs.ready):
             m.d.sync += [busy.eq(self.jobs.valid), in_bias.eq(config.bias_beats > 0)]
-            tiles.load(m, self.jobs.payload.k)
-            row_tiles.load(m, self.jobs.payload.m)
+        # Which way the counters go is known early, whether they go late. Where no job is offered, what is taken here
+        # is read by nobody.
+        with m.If(~busy | (taken & tile_end)):
+            with m.If(~busy | job_end):
+                tiles.load(m, self.jobs.payload.k)
+                row_tiles.load(m, self.jobs.payload.m)
+            with m.Else():
+                tiles.wrap(m)
+                with m.If(k_end):
+                    row_tiles.advance(m)
         return m
 
     def _take_words(self, m: Module, payload: Value, taken: Value, places: Value) -> None:

@@ -35,7 +35,8 @@ class JobPortCycles:
         since = offered
         for takes, places in zip(self._takes, READER_PLACES, strict=True):
             if len(takes) >= places:
-                since = max(since, takes[-places] + 1)
+                # Where more than one can wait, the port learns a cycle later that one has gone.
+                since = max(since, takes[-places] + (2 if places > 1 else 1))
         return offered, self._feed.take(1, since)
 
     def leave(self, takes: Sequence[int]) -> None:
@@ -226,6 +227,8 @@ class PackerCycles:
         self.stage = stage
         self._held = 0
         self._room = 0
+        #: Cycle in which the last beat leaves the packer, which has places for two.
+        self._left = 0
 
     @property
     def room(self) -> int:
@@ -237,20 +240,28 @@ class PackerCycles:
         taken = max(since, self._room)
         total = self._held + words
         if total >= self._size or last:
-            self._room = self.stage.taken(taken + 1, accumulate=accumulate)
+            self._enter(taken, accumulate=accumulate)
             self._held = max(0, total - self._size)
             if last and self._held:
-                # The rest enters the register when the beat before leaves it, and shows a cycle later.
-                self._room = self.stage.taken(self._room + 1, accumulate=accumulate)
+                # The rest follows in a cycle of its own, in which no chunk is taken.
+                rest = max(taken + 1, self._room)
+                self._enter(rest, accumulate=accumulate)
+                self._room = max(rest + 1, self._room)
                 self._held = 0
         else:
             self._held = total
         return taken
 
+    def _enter(self, cycle: int, *, accumulate: bool) -> None:
+        """Put a beat into the place that is free, from which it leaves behind the one before it."""
+        before = self._left
+        self._left = self.stage.taken(max(cycle, before) + 1, accumulate=accumulate)
+        self._room = before + 1
+
     def skip(self, words: int, last: int) -> None:
         """Note words that were sent without a pause, the last chunk of them in a cycle."""
         self._held = (self._held + words) % self._size
-        self._room = last + 1
+        self._room = self._left = last + 1
 
 
 class QueueCycles:

@@ -22,7 +22,7 @@ SILENCE = 24
 SILENCE_CHARACTERS = 77
 KNOWN_REGISTERS = 24
 #: Cycles within which every answer begins and ends, with a byte taken each cycle.
-ANSWER_CYCLES = 1500
+ANSWER_CYCLES = 2000
 #: Watchdog of a test.
 CYCLES = 60_000
 #: What the stores get when nothing was done.

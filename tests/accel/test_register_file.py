@@ -188,7 +188,7 @@ def test_an_array_must_start_a_group_of_words(offset: int, count: int) -> None:
     with pytest.raises(InputError) as error:
         RegisterFile(RegisterMap((array,)))
     assert str(error.value) == (
-        f"array ARRAY of {count} words is at {offset:#x}; it must start a group of 16 words and fit into it"
+        f"array ARRAY of {count} words is at {offset:#x}; it must start a page of 16 words and fit into it"
     )
 
 

@@ -10,6 +10,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from driving import Sink, Source, beats, random_bench_config, simulate
 
+from tritforge.accel.beat_memory import BeatMemory
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.descriptor import Response
 from tritforge.accel.weight_store import WeightStore
@@ -182,7 +183,7 @@ def test_an_abort_forgets_fetches_and_keeps_the_memory() -> None:
         ctx.set(dut.go, 1)
         await ctx.tick()
         ctx.set(dut.go, 0)
-        await ctx.tick().repeat(7)
+        await ctx.tick().repeat(BeatMemory.LATENCY + 5)
         ctx.set(dut.quiesce, 1)
         await ctx.tick().repeat(2)
         ctx.set(dut.quiesce, 0)

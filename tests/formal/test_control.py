@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from formal import prove_bounded
 from stream_bench import StreamBench, Watch, assert_holds, assert_proved, bits, taken
@@ -13,8 +14,10 @@ from stream_bench import StreamBench, Watch, assert_holds, assert_proved, bits, 
 from tritforge.accel.abort import ResultGate
 from tritforge.accel.control_config import ControlConfig
 from tritforge.accel.job_queue import JobQueue
+from tritforge.accel.prefetch_queue import PrefetchQueue
 from tritforge.accel.presets import PRESETS
 from tritforge.accel.skid_buffer import SkidBuffer
+from tritforge.accel.two_places import TwoPlaces
 
 TINY = replace(
     PRESETS["tiny"], lanes=2, rows=2, tokens_max=2, k_max=2, m_max=4, act_port_bits=8, result_port_bits=32
@@ -23,9 +26,11 @@ CONTROL = ControlConfig(address_bits=8, queue_depth=1, in_flight=2, activation_s
 
 
 class SkidBench(StreamBench):
-    """`SkidBuffer`: what comes in goes out, once and in order; `ready` is a register."""
+    """`SkidBuffer`: what comes in goes out, once and in order, and there is room for two."""
 
-    def make(self) -> SkidBuffer:
+    capacity = 2
+
+    def make(self) -> wiring.Component:
         return SkidBuffer(2)
 
     def properties(self, m: Module) -> None:
@@ -33,13 +38,42 @@ class SkidBench(StreamBench):
         item = self.offer(m, skid.i, "i")
         self.accept(m, skid.o, "o")
         watch = Watch(
-            self, m, entering=taken(skid.i), leaving=taken(skid.o), place=Const(0), capacity=2, name="item"
+            self,
+            m,
+            entering=taken(skid.i),
+            leaving=taken(skid.o),
+            place=Const(0),
+            capacity=self.capacity,
+            name="item",
         )
         kept = Signal.like(bits(item))
         with m.If(watch.enters):
             m.d.sync += kept.eq(item)
         self.check(m, ~watch.leaves | (bits(skid.o.payload) == kept))
         self.cover(m, watch.leaves & (watch.inside == 2))
+
+
+class TwoPlacesBench(SkidBench):
+    """`TwoPlaces`: the same."""
+
+    def make(self) -> TwoPlaces:
+        return TwoPlaces(2)
+
+
+class PrefetchBench(SkidBench):
+    """`PrefetchQueue`: the same, and while fewer items than its depth are inside there is room."""
+
+    capacity = 4
+
+    def make(self) -> PrefetchQueue:
+        return PrefetchQueue(2, depth=3)
+
+    def properties(self, m: Module) -> None:
+        super().properties(m)
+        queue = m.submodules.skid
+        inside = Signal(3)
+        m.d.sync += inside.eq(inside + taken(queue.i) - taken(queue.o))
+        self.check(m, queue.i.ready | (inside >= 3))
 
 
 class JobQueueBench(StreamBench):
@@ -144,8 +178,9 @@ class GateBench(StreamBench):
         self.cover(m, leaves & null)
 
 
-def test_the_skid_buffer(tmp_path: Path) -> None:
-    assert_proved(SkidBench, tmp_path, depth=8)
+@pytest.mark.parametrize("bench", [SkidBench, TwoPlacesBench, PrefetchBench])
+def test_buffers(bench: type[SkidBench], tmp_path: Path) -> None:
+    assert_proved(bench, tmp_path, depth=8)
 
 
 @pytest.mark.parametrize("reader", ["jobs", "fetches", "stores", "loads"])
@@ -184,6 +219,28 @@ class LeakySkid(SkidBench):
         return Skid(2)
 
 
+class HastyPlaces(TwoPlacesBench):
+    """An item comes in although both places are taken."""
+
+    def make(self) -> TwoPlaces:
+        class Places(TwoPlaces):
+            def elaborate(self, platform: object) -> Module:
+                m = super().elaborate(platform)
+                m.d.comb += self.i.ready.eq(1)
+                return m
+
+        return Places(2)
+
+
+class TightQueue(PrefetchBench):
+    """A queue of one place less than it says."""
+
+    def make(self) -> PrefetchQueue:
+        queue = PrefetchQueue(2, depth=3)
+        queue.depth = 2
+        return queue
+
+
 class ShallowQueue(JobQueueBench):
     """The queues have one place each, although more jobs can be under way."""
 
@@ -211,7 +268,13 @@ class HastyGate(GateBench):
 
 @pytest.mark.parametrize(
     ("bench", "arguments"),
-    [(LeakySkid, ()), (ShallowQueue, ("fetches", ("number",))), (HastyGate, ())],
+    [
+        (LeakySkid, ()),
+        (HastyPlaces, ()),
+        (TightQueue, ()),
+        (ShallowQueue, ("fetches", ("number",))),
+        (HastyGate, ()),
+    ],
 )
 def test_a_faulty_block_is_refuted(
     bench: type[StreamBench], arguments: tuple[Any, ...], tmp_path: Path
