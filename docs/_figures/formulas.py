@@ -1,8 +1,8 @@
 """Formulas and sources of the energy accounting, as the program has them."""
 
 import re
+from collections.abc import Iterable
 
-from tritforge.accel.presets import load_config
 from tritforge.energy import accounting, counts, hardware
 from tritforge.energy.accounting import EnergyResult, paper_energy
 from tritforge.energy.hardware import hardware_energy
@@ -15,20 +15,47 @@ from tritforge.rtl.array_report import markdown_table
 PAGE = "accounting.md"
 
 
-def general(formula: str) -> str:
-    """Return a formula without the matrices and the sizes that it was applied to."""
-    formula = re.sub(r", \d+ of \d+ x \d+$", "", formula)
-    return re.sub(r"L N x \d+ for [\w.]+, n = \d+", "each quantised vector of n", formula)
+def samples() -> list[EnergyResult]:
+    """Return results that have every part between them: phases, caches, experts, a recurrence, baselines."""
+    dense, experts, recurrent = (
+        find_shape(name)
+        for name in ("bitnet-b1.58-2B-4T", "mistralai/Mixtral-8x7B-v0.1", "ridger/MMfreeLM-370M")
+    )
+    narrow = Scenario(kv_bits=4)
+    return [
+        hardware_energy(dense, narrow),
+        hardware_energy(dense, Scenario(attention="int8", phase="decode")),
+        hardware_energy(experts, narrow),
+        hardware_energy(recurrent),
+        *(hardware_energy(dense, narrow, arithmetic=name) for name in ("fp16", "int8")),
+    ]
 
 
-def formulas(result: EnergyResult) -> str:
-    """Return every formula of a result once, by component and operation."""
-    rows: dict[tuple[str, str, str], None] = {}
-    for entry in result.components:
-        for formula, _ in entry.terms:
-            rows[entry.component, entry.row.operation, general(formula)] = None
+def general(text: str) -> str:
+    """Return a formula, or an operation, without the matrices and the sizes that it was applied to."""
+    for pattern, plain in (
+        (r", \d+ of \d+ x \d+$", ""),
+        (r"L N x \d+ for [\w.]+, n = \d+", "each quantised vector of n"),
+        (r"level \d+", "each level"),
+        (r"^int(?!8\.mul)\d+\.add$", "intW.add"),
+        (r"^sram\.\d+B$", "sram.SIZE"),
+        (r"^dram\.\w+$", "dram.TYPE"),
+    ):
+        text = re.sub(pattern, plain, text)
+    return text
+
+
+def formulas(results: Iterable[EnergyResult]) -> str:
+    """Return every formula of some results once, by component and operation."""
+    rows: dict[tuple[str, str], dict[str, None]] = {}
+    for result in results:
+        for entry in result.components:
+            found = rows.setdefault((entry.component, general(entry.row.operation)), {})
+            found |= dict.fromkeys(general(formula) for formula, _ in entry.terms)
     return markdown_table(
-        ("part", "priced as", "count"), [[part, f"`{row}`", term] for part, row, term in rows], text=3
+        ("part", "priced as", "count, the sum of"),
+        [[part, f"`{operation}`", "<br>".join(found)] for (part, operation), found in rows.items()],
+        text=3,
     )
 
 
@@ -40,9 +67,6 @@ def recipe(parts: dict[str, int]) -> str:
 def tables() -> dict[str, str]:
     """Return the tables of the page."""
     shape = find_shape("bitnet-b1.58-2B-4T")
-    config = load_config("default")
-    # Both phases of one scenario; INT8 attention and narrow caches have rows of their own.
-    sample = hardware_energy(shape, Scenario(config=config, kv_bits=4))
     rows = [
         [
             row.node,
@@ -62,8 +86,8 @@ def tables() -> dict[str, str]:
     ]
     symbols = [[f"`{name}`", meaning] for name, meaning in (counts.SYMBOLS | hardware.SYMBOLS).items()]
     return {
-        "paper": formulas(paper_energy(shape, 512)),
-        "hardware": formulas(sample),
+        "paper": formulas([paper_energy(shape, 512)]),
+        "hardware": formulas(samples()),
         "symbols": markdown_table(("symbol", "stands for"), symbols, text=2),
         "technology": markdown_table(
             ("node", "operation", "value", "bounds", "unit", "obtained", "read", "source and note"),
