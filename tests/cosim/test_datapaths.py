@@ -33,9 +33,9 @@ def configured(name: str) -> AcceleratorConfig:
 
 
 @pytest.mark.parametrize("name", DATAPATHS)
-def test_a_datapath_gives_the_golden_words(name: str, tmp_path: Path) -> None:
+def test_a_datapath_gives_the_golden_words(name: str, simulators: Path) -> None:
     config = configured(name)
-    folder = build(generate(config, name=CORE_NAME), tmp_path)
+    folder = build(generate(config, name=CORE_NAME), simulators)
     print(f"seed {SEED}")
     answer = run(folder, "bench_entries:cover", {"seed": SEED}, config=config.to_dict())
     bins = answer["bins"]

@@ -44,7 +44,7 @@ def illegal_bits(config: AcceleratorConfig) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("packing", CONFIGS)
-def test_a_packing_gives_the_golden_words_and_reports_illegal_ones(packing: str, tmp_path: Path) -> None:
+def test_a_packing_gives_the_golden_words_and_reports_illegal_ones(packing: str, simulators: Path) -> None:
     config = AcceleratorConfig.from_dict({"packing": packing, **CONFIGS[packing]}, base=PRESETS["tiny"])
     if packing == "s5":
         assert [len(beat_words(config, beat).striped) for beat in range(config.tile_beats)] == [
@@ -58,7 +58,7 @@ def test_a_packing_gives_the_golden_words_and_reports_illegal_ones(packing: str,
     illegal = illegal_bits(config)
     assert len(illegal) == -(-config.rows * config.lanes // WORDS[packing][0])
     print(f"seed {SEED}")
-    folder = build(generate(config, name=CORE_NAME), tmp_path)
+    folder = build(generate(config, name=CORE_NAME), simulators)
     task = {"seed": SEED, "illegal": illegal}
     answer = run(folder, "packing_entries:words", task, config=config.to_dict())
     assert len(answer["bins"]) == 480
