@@ -21,7 +21,7 @@ FOLDERS = ("accel", "models", "sim", "energy", "rtl")
 #: Files of the repository that are pages as they are: path, page.
 COPIED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 #: Width of the help texts, in characters.
-HELP_COLUMNS = 100
+HELP_COLUMNS = 92
 
 
 def modules(folder: str) -> list[str]:
