@@ -9,20 +9,18 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tritforge.accel.errors import InputError
 from tritforge.rtl.gates.cells import LibertyCell
+from tritforge.rtl.gates.levels import find_levels
 
 #: Nets of the two constants.
 ZERO, ONE = 0, 1
-#: An instance: its cell and its place in the group.
-_Place: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,14 +224,20 @@ class _Reader:
             members.setdefault(cell["type"], []).append(instance)
         groups = {kind: self._group(kind, members[kind]) for kind in sorted(members)}
         clock = self._clock(groups)
-        levels = self._levels(groups, ports["input"])
+        net_names = self._net_names()
+        levels = find_levels(
+            groups,
+            sources=(ZERO, ONE, *(int(net) for nets in ports["input"].values() for net in nets)),
+            net_names=net_names,
+            design=self._name,
+        )
         groups = {
             kind: CellGroup(cell=group.cell, names=group.names, nets=group.nets, level=levels[kind])
             for kind, group in groups.items()
         }
         return GateNetlist(
             name=self._name,
-            net_names=self._net_names(),
+            net_names=net_names,
             inputs=ports["input"],
             outputs=ports["output"],
             groups=groups,
@@ -297,53 +301,6 @@ class _Reader:
                 "one net must clock all flip-flops"
             )
         return clocks.pop() if clocks else None
-
-    def _drivers(
-        self, groups: Mapping[str, CellGroup], inputs: Mapping[str, NDArray[np.int64]]
-    ) -> dict[int, _Place | None]:
-        """Return by net the combinational instance that drives it; None for constants, ports and flip-flops."""
-        drivers: dict[int, _Place | None] = {ZERO: None, ONE: None}
-        outputs = [
-            (int(net), None if group.cell.flip_flop is not None else (kind, place))
-            for kind, group in groups.items()
-            for pin in group.cell.outputs
-            for place, net in enumerate(group.nets[pin])
-        ]
-        for net, driver in [*((int(net), None) for nets in inputs.values() for net in nets), *outputs]:
-            if net in drivers:
-                raise InputError(
-                    f"net {self._net_names()[net]} of {self._name} has several drivers; one must drive it"
-                )
-            drivers[net] = driver
-        return drivers
-
-    def _levels(
-        self, groups: Mapping[str, CellGroup], inputs: Mapping[str, NDArray[np.int64]]
-    ) -> dict[str, NDArray[np.int64]]:
-        """Return the level of every instance: one more than the highest of what it reads."""
-        drivers = self._drivers(groups, inputs)
-        sources: dict[_Place, list[_Place]] = {}
-        for kind, group in groups.items():
-            for place in range(group.size):
-                nets = [int(group.nets[pin][place]) for pin in group.cell.inputs]
-                for net in nets:
-                    if net not in drivers:
-                        raise InputError(
-                            f"net {self._net_names()[net]} of {self._name}, which {group.names[place]} reads, has no "
-                            "driver; connect it"
-                        )
-                if group.cell.flip_flop is None:
-                    sources[kind, place] = [driver for net in nets if (driver := drivers[net]) is not None]
-        levels = {kind: np.zeros(group.size, np.int64) for kind, group in groups.items()}
-        try:
-            for kind, place in TopologicalSorter(sources).static_order():
-                levels[kind][place] = max((levels[k][p] + 1 for k, p in sources[kind, place]), default=0)
-        except CycleError as error:
-            kind, place = error.args[1][0]
-            raise InputError(
-                f"{groups[kind].names[place]} of {self._name} ({kind}) depends on itself; remove the loop"
-            ) from error
-        return levels
 
     def _net_names(self) -> tuple[str, ...]:
         """Return the shortest name of every net, without the numbers that Yosys makes where there is another."""
