@@ -6,7 +6,8 @@ negative, for it may give back what another took; over a cycle of both transitio
 tables for several supply pins splits the energy over them, and their sum counts. That of ASAP7, whose tables name VDD
 and VSS, shows this where an input changes and no output does: the charge that the pin takes then flows to the
 supplies, and the magnitudes of both together come to ``C V^2 / 2`` of its capacitance, half of what a transition
-moves.
+moves. In the same way the tables of outputs that change together have a share each, and both are charged: in ASAP7's
+adders they are equal, and only their sum exceeds what one output takes alone by what the other stage must take.
 """
 
 from collections.abc import Callable, Iterator, Mapping

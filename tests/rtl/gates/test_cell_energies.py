@@ -68,6 +68,25 @@ def test_two_supplies_share_half_of_what_an_input_moves(library: Library) -> Non
     assert 0.9 > max(ratios) > float(np.median(ratios)) > 0.5
 
 
+def test_outputs_that_change_together_share_the_energy(library: Library) -> None:
+    """A half adder whose both outputs change takes more than for one by what its NAND stage takes, and a NAND does.
+
+    Were the tables of each output the whole, the difference would be a tenth of that.
+    """
+    half, nand = (
+        next(cell for name, cell in library.cells.items() if name.startswith(start))
+        for start in ("HAxp5", "NAND2xp5")
+    )
+    cycles = {
+        (table.pin, None if table.when is None else table.when.truth(["B"])): float(_cycle(table)[2, 2])
+        for table in power_tables(half)
+        if table.related == "A"
+    }
+    both, alone = cycles["CON", None] + cycles["SN", 0b10], cycles["SN", 0b01]
+    stage = next(float(_cycle(table)[2, 2]) for table in power_tables(nand) if table.related == "A")
+    assert both - alone > stage > 5 * (both / 2 - alone)
+
+
 def _all_gates(library: Library) -> GateNetlist:
     """Return one instance of every gate; they share the ports, as many as the largest has inputs."""
     ports = list(range(2, 7))
