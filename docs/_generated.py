@@ -35,15 +35,23 @@ def module_page(folder: str, module: str) -> str:
     return f"# {module}\n\n`tritforge.{folder}.{module}`\n\n::: tritforge.{folder}.{module}\n"
 
 
-def folder_page(folder: str) -> str:
-    """Return a folder's README with its modules linked to their pages."""
+def packages(folder: str) -> list[str]:
+    """Return the packages within a folder that have a README."""
+    return sorted(
+        path.parent.name for path in (ROOT / folder).glob("*/README.md") if path.parent.name != "data"
+    )
+
+
+def readme_page(folder: str, package: str = "") -> str:
+    """Return the README of a folder, or of a package in it, with its modules linked to their pages."""
     known = set(modules(folder))
 
     def link(match: re.Match[str]) -> str:
-        module = match[1].replace("/", ".")
+        module = ".".join([*([package] if package else []), *match[1].split("/")])
         return f"[{match[0]}]({module}.md)" if module in known else match[0]
 
-    return re.sub(r"`([\w/]+)\.py`", link, (ROOT / folder / "README.md").read_text())
+    text = (ROOT / folder / package / "README.md").read_text()
+    return re.sub(r"\]\((\w+)/README\.md\)", r"](\1.md)", re.sub(r"`([\w/]+)\.py`", link, text))
 
 
 def commands(command: click.Command, parent: click.Context | None, name: str) -> Iterator[tuple[str, str]]:
@@ -71,13 +79,15 @@ def pages() -> dict[str, str]:
     made = {"commands.md": commands_page()}
     made |= {page: (ROOT / path).read_text() for path, page in COPIED.items()}
     for folder in FOLDERS:
-        made[f"api/{folder}/index.md"] = folder_page(folder)
+        made[f"api/{folder}/index.md"] = readme_page(folder)
+        made |= {f"api/{folder}/{package}.md": readme_page(folder, package) for package in packages(folder)}
         made |= {f"api/{folder}/{module}.md": module_page(folder, module) for module in modules(folder)}
     return made
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the generated pages to the navigation that mkdocs.yml states."""
+    listed: list[dict[str, list[str]]] = []
     sections: dict[str, list[Any]] = {
         next(iter(entry)): entry[next(iter(entry))] for entry in config.nav or [] if isinstance(entry, dict)
     }
@@ -85,12 +95,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     if (ROOT / "docs" / "gates.md").exists():
         sections["Measured"].insert(1, {"Energy at gates": "gates.md"})
     sections["Contributing"] += [{"How to contribute": "contributing.md"}, {"Changes": "changelog.md"}]
-    folders = [
-        {folder: [f"api/{folder}/index.md", *(f"api/{folder}/{one}.md" for one in modules(folder))]}
-        for folder in FOLDERS
-    ]
+    for folder in FOLDERS:
+        names = ["index", *packages(folder), *modules(folder)]
+        listed.append({folder: [f"api/{folder}/{name}.md" for name in names]})
     assert config.nav is not None  # noqa: S101 - mkdocs.yml has one
-    config.nav.append({"Modules": folders})
+    config.nav.append({"Modules": listed})
     return config
 
 

@@ -102,11 +102,6 @@ def is_name(command: Command) -> bool:
     return command.inline and all(re.fullmatch(r"[a-z]+", word) for word in command.words[1:])
 
 
-def names_library(word: str) -> bool:
-    """Whether a word names files of a cell library, which the project does not hold."""
-    return ".lib" in word
-
-
 def filled(command: Command, library: Sequence[Path] = (ROOT / "Makefile",)) -> list[str]:
     """Return the words of a command with something in the place of its placeholders and of a cell library."""
     words: list[str] = []
@@ -137,7 +132,19 @@ def is_install(command: Command) -> bool:
 TO_RUN = once(
     one for one in ALL if one.words[0] != "make" and not (is_install(one) or is_training(one) or is_name(one))
 )
-QUICK = [one for one in TO_RUN if one.text not in SLOW and one.text not in ELSEWHERE]
+
+
+def names_library(word: str) -> bool:
+    """Whether a word names files of a cell library, which the project does not hold."""
+    return ".lib" in word
+
+
+def is_slow(command: Command) -> bool:
+    """Whether only `make test-slow` runs a command; what takes a cell library measures for minutes."""
+    return command.text in SLOW or any(map(names_library, command.words))
+
+
+QUICK = [one for one in TO_RUN if not is_slow(one) and one.text not in ELSEWHERE]
 
 
 def where(command: Command) -> str:
@@ -206,7 +213,7 @@ def is_routed(command: Command) -> bool:
 SLOW_RUNS = [
     pytest.param(one, id=one.text, marks=[pytest.mark.fpga] if is_routed(one) else [])
     for one in TO_RUN
-    if one.text in SLOW
+    if is_slow(one)
 ]
 
 

@@ -14,6 +14,8 @@ import pytest
 from doc_commands import ROOT
 from doc_commands import pages as doc_pages
 
+from tritforge.sim.simulator import locked
+
 #: Attributes that make a browser fetch something, by element.
 FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 #: Relations of a link element that fetch nothing.
@@ -45,10 +47,8 @@ class Page(HTMLParser):
             self.without_text.append(given.get("src") or "")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; MkDocs ends with an error at a warning (`strict` in mkdocs.yml)."""
-    folder = tmp_path_factory.mktemp("site")
+def build(folder: Path) -> None:
+    """Build the site; MkDocs ends with an error at a warning (`strict` in mkdocs.yml)."""
     # A proxy that is not there: what asks for the network fails.
     closed = {
         "http_proxy": "http://127.0.0.1:9",
@@ -60,6 +60,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command, cwd=ROOT, env=os.environ | closed, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(simulators: Path) -> Path:
+    """The built site, which all of this run's processes share."""
+    folder = simulators.parent / "site"
+    with locked(simulators.parent / "site.lock"):
+        if not folder.exists():
+            build(folder.with_name("site.partial"))
+            folder.with_name("site.partial").rename(folder)
     return folder
 
 
