@@ -29,7 +29,7 @@ TEXT_TOKENS = 64
     "gates",
     epilog=examples(
         "tritforge gates --liberty asap7sc7p5t_*_RVT_TT_nldm_*.lib.gz",
-        "tritforge gates --liberty cells.lib --designs ternary-16,fp16-fused-16 --clock 800 -o build/800",
+        "tritforge gates --liberty cells.lib --designs ternary-16,fp16-fused-16 --clock 500 -o build/500",
     ),
 )
 @click.option(
@@ -41,7 +41,7 @@ TEXT_TOKENS = 64
     help="A library of cells, compressed by gzip or not; several files may follow.",
 )
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="")
-@click.option("--clock", type=float, default=1000.0, show_default=True, metavar="MHZ", help="Clock target.")
+@click.option("--clock", type=float, default=800.0, show_default=True, metavar="MHZ", help="Clock target.")
 @click.option(
     "--designs", default="", metavar="NAME,...", help="Only these; docs/gates.md has them.  [default: all]"
 )

@@ -46,7 +46,7 @@ class GateDesign:
     role: str
     title: str
     build: Callable[[], DotUnit | LoneUnit]
-    adders: str = "prefix"
+    adders: str = "cells"
     flip_flops: str = "small"
     clock_factor: float = 1.0
 
@@ -109,13 +109,15 @@ def _dots() -> list[GateDesign]:
             role="dot",
             title="FP16 products aligned once, FP32 accumulator",
             build=_fused(LANES),
+            adders="prefix",
         ),
         GateDesign(
-            name="fp16-rounded-16",
+            name="fp16-rounded-4",
             arithmetic="fp16",
             role="dot",
             title="FP16 multipliers, tree of FP16 adders, FP16 accumulator",
-            build=_rounded(LANES),
+            build=_rounded(4),
+            adders="prefix",
         ),
         GateDesign(
             name="fp16-fma",
@@ -123,6 +125,7 @@ def _dots() -> list[GateDesign]:
             role="dot",
             title="FP16 fused multiply-add, FP32 accumulator, one lane",
             build=_fused(1),
+            adders="prefix",
         ),
         GateDesign(
             name="fp16-mul-add16",
@@ -130,6 +133,7 @@ def _dots() -> list[GateDesign]:
             role="dot",
             title="FP16 multiplier and FP16 accumulator, one lane",
             build=_rounded(1),
+            adders="prefix",
         ),
         GateDesign(
             name="fp16-mul-add32",
@@ -137,6 +141,7 @@ def _dots() -> list[GateDesign]:
             role="dot",
             title="FP16 multiplier, exact product, FP32 accumulator, one lane",
             build=_rounded(1, wide=True),
+            adders="prefix",
         ),
     ]
 
@@ -165,6 +170,7 @@ def _units() -> list[GateDesign]:
             role="unit",
             title="FP16 adder",
             build=_float_unit("add", ADDER_REGISTERS),
+            adders="prefix",
         ),
         GateDesign(
             name="mul-fp16",
@@ -172,6 +178,7 @@ def _units() -> list[GateDesign]:
             role="unit",
             title="FP16 multiplier",
             build=_float_unit("mul", MULTIPLIER_REGISTERS),
+            adders="prefix",
         ),
         GateDesign(
             name="add-fp32",
@@ -179,13 +186,14 @@ def _units() -> list[GateDesign]:
             role="unit",
             title="FP32 adder",
             build=_float_unit("add", ADDER_REGISTERS, wide=True),
+            adders="prefix",
         ),
     ]
 
 
 def _variants() -> list[GateDesign]:
     base = {design.name: design for design in _dots()}
-    ternary, int8, fused = base["ternary-16"], base["int8-16"], base["fp16-fused-16"]
+    ternary, int8 = base["ternary-16"], base["int8-16"]
 
     def variant(design: GateDesign, suffix: str, title: str, **changes: object) -> GateDesign:
         return replace(
@@ -204,17 +212,17 @@ def _variants() -> list[GateDesign]:
             "all lanes in one sum of compressors",
             build=lambda: TernaryDot(ternary_config(), merged=True),
         ),
-        variant(ternary, "ripple", "ripple adders", adders="ripple"),
+        variant(ternary, "ripple", "full adders in gates", adders="ripple"),
+        variant(ternary, "prefix", "parallel prefix adders", adders="prefix"),
         variant(ternary, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
         variant(ternary, "17", "17-bit accumulator (K up to 256)", build=_ternary(k_max=256)),
         variant(ternary, "24", "24-bit accumulator (K up to 32,768)", build=_ternary(k_max=32768)),
         replace(ternary, name="ternary-32", role="variant", title="32 lanes", build=_ternary(32)),
         replace(ternary, name="ternary-64", role="variant", title="64 lanes", build=_ternary(64)),
         variant(ternary, "slow", "half the clock", clock_factor=0.5),
+        variant(int8, "prefix", "parallel prefix adders", adders="prefix"),
         variant(int8, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
         variant(int8, "slow", "half the clock", clock_factor=0.5),
-        variant(fused, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
-        variant(fused, "slow", "half the clock", clock_factor=0.5),
     ]
 
 

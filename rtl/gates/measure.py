@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from tritforge.accel.clocked import Clocked
 from tritforge.accel.dot_units import DotUnit
-from tritforge.accel.errors import VerificationError
+from tritforge.accel.errors import InputError, VerificationError
 from tritforge.accel.lone_unit import LoneUnit
+from tritforge.rtl.gates.closure import close_timing
 from tritforge.rtl.gates.designs import GateDesign
 from tritforge.rtl.gates.glitches import simulate_delays
 from tritforge.rtl.gates.liberty import Library
-from tritforge.rtl.gates.mapping import map_design
 from tritforge.rtl.gates.netlist import GateNetlist, WireLoad
 from tritforge.rtl.gates.operands import ProductOperands, dequantised, random_operands
 from tritforge.rtl.gates.power import Energy, OperatingPoint, PowerReport, estimate_power
 from tritforge.rtl.gates.simulation import Stimulus, port_values, simulate
-from tritforge.rtl.gates.stimulus import DrivenDesign, drive_dot, drive_unit
+from tritforge.rtl.gates.stimulus import TOKENS, DrivenDesign, drive_dot, drive_unit
 from tritforge.rtl.gates.timing import Timing, analyse
 from tritforge.rtl.synthesis import convert
 
@@ -48,19 +48,18 @@ class Conditions:
         Capacitance of wires.
     streams
         Streams of an activity, a multiple of 64.
-    glitch_streams, glitch_work
-        Streams of a simulation with delays at most, and cells times cycles times streams of it at most.
+    glitch_streams
+        Streams of a simulation with delays, a multiple of 64; it takes `TOKENS` cycles, hence one change of weights.
     step_ps
         Its step.
     seed
         Of all draws.
     """
 
-    clock_mhz: float = 1000.0
+    clock_mhz: float = 800.0
     wire_load: WireLoad = DEFAULT_WIRES
-    streams: int = 1024
+    streams: int = 512
     glitch_streams: int = 64
-    glitch_work: int = 6_000_000
     step_ps: float = 2.0
     seed: int = 0
 
@@ -121,6 +120,8 @@ class Measurement:
         Widths; of a unit alone those of an operand, 0, and of the result.
     latency
         Cycles from operands to result.
+    effort
+        Step of the mapping's ladder (`tritforge.rtl.gates.closure`) that met the clock.
     clock_mhz, slack_ps, overloaded
         Its clock, what the worst path has left, and output pins loaded beyond the library's bound.
     cells, flip_flops, area_um2
@@ -137,6 +138,7 @@ class Measurement:
     weight_bits: int
     sum_bits: int
     latency: int
+    effort: int
     clock_mhz: float
     slack_ps: float
     overloaded: int
@@ -195,18 +197,33 @@ def measure_design(
     ------
     VerificationError
         The netlist does not compute what the design's model does.
-    InputError, MissingToolError, SimulationError
+    InputError
+        The design misses its clock; or as the steps raise it.
+    MissingToolError, SimulationError
         As the steps raise them.
     """
     say("mapping")
     unit = design.build()
     options = design.options(conditions.clock_mhz)
-    mapped = map_design(convert(Clocked(unit)), library=library, options=options, folder=folder / design.name)
-    netlist = GateNetlist.read(mapped.netlist, top="top", library=library.cells)
-    timing = analyse(netlist, period_ps=options.period_ps, wire_load=conditions.wire_load)
+    closed = close_timing(
+        convert(Clocked(unit)),
+        library=library,
+        options=options,
+        wire_load=conditions.wire_load,
+        folder=folder / design.name,
+        library_folder=folder / "liberty",
+    )
+    netlist, shortest = closed.netlist, closed.timing.shortest_period_ps
+    if not closed.met:
+        raise InputError(
+            f"{design.name} needs {shortest:.0f} ps; a clock of {options.clock_mhz:g} MHz leaves "
+            f"{options.period_ps:.0f}: choose {1e6 / shortest:.0f} MHz at most"
+        )
+    timing = {scale: _timing(netlist, options.period_ps, conditions, scale) for scale in WIRE_SCALES}
+    timing[1.0] = closed.timing
     labels = register_groups(netlist)
     energies = {}
-    for activity in activities(unit):
+    for activity in activities(unit) if design.role != "variant" else ACTIVITIES[:1]:
         say(f"{activity} operands")
         driven = _drive(unit, activity, operands, conditions)
         energies[activity] = _energy(activity, netlist, timing, driven, library, conditions, labels)
@@ -218,8 +235,9 @@ def measure_design(
         sum_bits=unit.sum_bits if isinstance(unit, DotUnit) else unit.result_bits,
         latency=unit.latency,
         clock_mhz=options.clock_mhz,
-        slack_ps=round(timing.slack_ps, 3),
-        overloaded=timing.overloaded,
+        effort=closed.effort,
+        slack_ps=round(closed.timing.slack_ps, 3),
+        overloaded=timing[1.0].overloaded,
         cells=sum(netlist.cells.values()),
         flip_flops=sum(group.size for group in netlist.flip_flops),
         area_um2=round(netlist.area_um2, 5),
@@ -250,7 +268,7 @@ def _drive(
 def _energy(
     activity: str,
     netlist: GateNetlist,
-    timing: Timing,
+    timings: Mapping[float, Timing],
     driven: DrivenDesign,
     library: Library,
     conditions: Conditions,
@@ -268,8 +286,9 @@ def _energy(
     def point(at: Timing) -> OperatingPoint:
         return OperatingPoint(voltage=library.voltage, period_ps=at.period_ps, loads=at.loads, slews=at.slews)
 
+    timing = timings[1.0]
     report = estimate_power(netlist, run.activity, point(timing))
-    few = shortened(driven.stimulus, netlist, conditions)
+    few = shortened(driven.stimulus, conditions)
     delayed = simulate_delays(
         netlist,
         few,
@@ -281,14 +300,11 @@ def _energy(
     glitchy = estimate_power(netlist, delayed.delayed["inertial"], point(timing), settled=delayed.settled)
     share = glitchy.energy.glitch / glitchy.energy.total
     groups = _groups(report, glitchy, labels)
-    wires = {}
-    for scale in WIRE_SCALES:
-        wire = WireLoad(
-            base_fF=conditions.wire_load.base_fF * scale, per_sink_fF=conditions.wire_load.per_sink_fF * scale
-        )
-        other = analyse(netlist, period_ps=timing.period_ps, wire_load=wire)
-        settled = estimate_power(netlist, run.activity, point(other)).energy.total * _FEMTO
-        wires[f"{scale:g}"] = settled / (1 - share)
+    wires = {
+        f"{scale:g}": estimate_power(netlist, run.activity, point(timings[scale])).energy.total
+        * (_FEMTO / (1 - share))
+        for scale in WIRE_SCALES
+    }
     return ActivityEnergy(
         activity=activity,
         vectors=int(found.size),
@@ -299,13 +315,20 @@ def _energy(
     )
 
 
-def shortened(stimulus: Stimulus, netlist: GateNetlist, conditions: Conditions) -> Stimulus:
-    """Return fewer streams and cycles of a stimulus, as simulation with delays can take: every so many-th stream."""
+def _timing(netlist: GateNetlist, period_ps: float, conditions: Conditions, scale: float) -> Timing:
+    """Return the timing with a part, or a multiple, of the assumed wires."""
+    wires = conditions.wire_load
+    wire_load = WireLoad(base_fF=wires.base_fF * scale, per_sink_fF=wires.per_sink_fF * scale)
+    return analyse(netlist, period_ps=period_ps, wire_load=wire_load)
+
+
+def shortened(stimulus: Stimulus, conditions: Conditions) -> Stimulus:
+    """Return the first streams of a stimulus for as many cycles as weights stay, as simulation with delays can take.
+
+    Every register sees one change of weights in these cycles, as in any others of that number.
+    """
     words = max(1, conditions.glitch_streams // 64)
-    cells = sum(netlist.cells.values())
-    counted = stimulus.cycles - stimulus.warm_up
-    cycles = max(1, min(counted, conditions.glitch_work // (cells * words * 64)))
-    end = stimulus.warm_up + cycles
+    end = stimulus.warm_up + TOKENS
     return replace(stimulus, ports={name: bits[:end, :, :words] for name, bits in stimulus.ports.items()})
 
 

@@ -259,11 +259,12 @@ def _netlists(record: Record, results: Results) -> str:
                 f"{adders:,}",
                 f"{m.area_um2:,.1f}",
                 str(m.latency),
+                str(m.effort),
                 f"{m.clock_mhz:g}",
                 f"{m.slack_ps:.0f}",
                 f"{checked:,}",
                 f"{max(energy.glitch_cycles for energy in m.energies.values()):,}",
             ]
         )
-    headings = ("cells", "flip-flops", "full and half adders", "µm²", "latency", "MHz", "slack, ps")
+    headings = ("cells", "flip-flops", "full and half adders", "µm²", "latency", "effort", "MHz", "slack, ps")
     return markdown_table(("design", *headings, "results compared", "cycles with delays"), rows)

@@ -141,7 +141,7 @@ class Results:
                     / base.per_product(activity, rows=rows_shared),
                 }
                 for other in self.measurements.values()
-                if other.design in {"int8-16", "fp16-fused-16", "fp16-rounded-16", "fp16-fma"}
+                if other.design in {"int8-16", "fp16-fused-16", "fp16-rounded-4", "fp16-fma"}
                 for activity in ("random", "real")
                 for rows_shared in (1, ROWS)
             ]

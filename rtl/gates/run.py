@@ -12,7 +12,7 @@ from tritforge.rtl.gates.measure import Conditions, Measurement, measure_design
 from tritforge.rtl.gates.operands import ProductOperands
 
 #: Larger designs begin first, so that no process works alone at the end.
-_LARGE = ("fp16-rounded", "fp16-fused", "int8-16", "ternary-64", "fp16", "ternary")
+_LARGE = ("fp16-fused", "fp16-rounded", "int8-16", "ternary-64", "fp16", "ternary")
 
 
 class _Worker:
