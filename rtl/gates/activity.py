@@ -111,7 +111,7 @@ def power_tables(cell: LibertyCell) -> tuple[PowerTable, ...]:
     )
 
 
-class Counter:
+class ActivityCounter:
     """Adds up the events of a netlist.
 
     Parameters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritforge.accel.errors import InputError
-from tritforge.rtl.gates.activity import Activity, Counter, Words
+from tritforge.rtl.gates.activity import Activity, ActivityCounter, Words
 from tritforge.rtl.gates.netlist import GateNetlist
 from tritforge.rtl.gates.simulation import Simulator, Stimulus, clock_steps, count_settled
 from tritforge.rtl.gates.waveforms import ArcDelays, FlipFlopData, GateOutput, WaveformPlan, drop_pulses
@@ -83,8 +83,8 @@ def simulate_delays(
         raise InputError(f"step_ps is {step_ps}; it must be above 0")
     plan = WaveformPlan(netlist, delays, period_ps=period_ps, step_ps=step_ps, arrival_ps=arrival_ps)
     simulator = Simulator(netlist, stimulus.words)
-    settled = Counter(netlist, "zero")
-    counters = {mode: Counter(netlist, mode) for mode in modes}
+    settled = ActivityCounter(netlist, "zero")
+    counters = {mode: ActivityCounter(netlist, mode) for mode in modes}
     words = max(1, min(_PASS_WORDS, _STORE_WORDS // plan.rows))
     for cycle in range(stimulus.cycles):
         before, after = simulator.step({name: bits[cycle] for name, bits in stimulus.ports.items()})
@@ -104,7 +104,9 @@ def simulate_delays(
     )
 
 
-def _count(plan: WaveformPlan, counter: Counter, before: Words, after: Words, *, inertial: bool) -> None:
+def _count(
+    plan: WaveformPlan, counter: ActivityCounter, before: Words, after: Words, *, inertial: bool
+) -> None:
     """Count a cycle from the settled values at its ends, shapes (nets, words)."""
     store = np.empty((plan.rows, before.shape[1]), np.uint64)
     for block in plan.sources:
@@ -117,7 +119,7 @@ def _count(plan: WaveformPlan, counter: Counter, before: Words, after: Words, *,
         _count_flip_flops(data, counter, store, before, after)
 
 
-def _count_output(output: GateOutput, counter: Counter, store: Words, *, inertial: bool) -> None:
+def _count_output(output: GateOutput, counter: ActivityCounter, store: Words, *, inertial: bool) -> None:
     """Work out the waveforms of an output, and count its events; with a cell's first output those of its inputs."""
     cell, waves = output.group.cell, output.block.within(store)
     pins = {pin: store[rows] for pin, rows in output.rows.items()}
@@ -141,7 +143,7 @@ def _count_output(output: GateOutput, counter: Counter, store: Words, *, inertia
 
 
 def _count_flip_flops(
-    data: FlipFlopData, counter: Counter, store: Words, before: Words, after: Words
+    data: FlipFlopData, counter: ActivityCounter, store: Words, before: Words, after: Words
 ) -> None:
     """Count what happens inside flip-flops; their data changes while the clock is high or low."""
     name, places, nets = data.group.cell.name, data.places, data.group.nets

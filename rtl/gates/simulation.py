@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tritforge.accel.errors import InputError
-from tritforge.rtl.gates.activity import ALL_ONES, CHUNK, WORD, Activity, Counter, Words
+from tritforge.rtl.gates.activity import ALL_ONES, CHUNK, WORD, Activity, ActivityCounter, Words
 from tritforge.rtl.gates.netlist import ONE, CellGroup, GateNetlist
 
 
@@ -259,7 +259,7 @@ def simulate(
         The stimulus does not fit the netlist's ports.
     """
     simulator = Simulator(netlist, stimulus.words)
-    counter = Counter(netlist, "zero")
+    counter = ActivityCounter(netlist, "zero")
     outputs: dict[str, list[Words]] = {name: [] for name in netlist.outputs}
     for cycle in range(stimulus.cycles):
         before, after = simulator.step({name: bits[cycle] for name, bits in stimulus.ports.items()})
@@ -273,7 +273,7 @@ def simulate(
     return Run(activity=counter.result(), outputs={name: np.stack(bits) for name, bits in outputs.items()})
 
 
-def count_settled(netlist: GateNetlist, counter: Counter, before: Words, after: Words) -> None:
+def count_settled(netlist: GateNetlist, counter: ActivityCounter, before: Words, after: Words) -> None:
     """Count a cycle without delays from the values at its ends, shapes (nets, words)."""
     counter.add_cycle(after)
     counter.add_nets(np.arange(netlist.size), before, after)
