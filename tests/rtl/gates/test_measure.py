@@ -11,7 +11,7 @@ from gate_cells import netlist
 from tritforge.accel.errors import InputError
 from tritforge.rtl.gates.designs import choose, designs
 from tritforge.rtl.gates.liberty import load_library
-from tritforge.rtl.gates.measure import Conditions, measure_design, register_groups, shortened
+from tritforge.rtl.gates.measure import Conditions, Measurement, measure_design, register_groups, shortened
 from tritforge.rtl.gates.operands import random_operands
 from tritforge.rtl.gates.simulation import Stimulus
 from tritforge.rtl.gates.stimulus import TOKENS
@@ -60,7 +60,7 @@ def test_an_adder_in_asap7_takes_what_its_registers_and_gates_do(tmp_path: Path)
     (design,) = choose(["add-int8"])
     operands = [random_operands(1, tokens=20, inputs=48)]
 
-    def measured(folder: str, clock: float) -> object:
+    def measured(folder: str, clock: float) -> Measurement:
         conditions = Conditions(clock_mhz=clock, streams=64)
         return measure_design(
             design, library=library, operands=operands, conditions=conditions, folder=tmp_path / folder
