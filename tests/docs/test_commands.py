@@ -91,8 +91,11 @@ TRAINING = {
     "tritforge.models.train": "tests/models/test_train.py::test_an_interrupted_run_ends_with_the_same_weights",
     "tritforge.sim.export": "tests/sim/test_export.py::test_the_folder_holds_what_was_measured",
 }
-#: How the line begins with which `tritforge fpga` ends where no placement reached the clock.
-TIMING_MISSED = "timing fails on "
+#: Lines with which a command that ran well ends with status 1: no placement reached the clock, or the machine is
+#: slower than a benchmark's bound on time.
+MISSED = re.compile(
+    r"^tritforge: timing fails on |^not met: (layer|rate|overhead)(, (rate|overhead))*$", re.MULTILINE
+)
 TEXTS = [path for path in pages() if path.name not in PAST]
 ALL = [command for path in TEXTS for command in commands(path)]
 
@@ -188,8 +191,7 @@ def run(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
             pytest.skip(f"{program} is missing; the commands before it ran")
         done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
         status, printed = done.returncode, done.stdout + done.stderr
-    # Whether a placement is fast enough is luck, and that it is not is an answer, too.
-    missed = status == 1 and f"tritforge: {TIMING_MISSED}" in printed
+    missed = status == 1 and MISSED.search(printed)
     assert status == 0 or missed, (
         f"{where(command)}: `{command.text}` ends with exit status {status}:\n{printed}"
     )
