@@ -38,7 +38,7 @@ _SHELF = "@library@"
 _POWER = re.compile(r"\b(?:internal_power|leakage_power)\s*\([^)]*\)\s*\{")
 _BRACE = re.compile(r"[{}]")
 #: Part of the key of a kept netlist; another one with every change of what happens between the runs of Yosys.
-_FORMAT = "3"
+_FORMAT = "4"
 _VERILOG = {name: Path(__file__).with_name(name) for name in ("ripple.v", "full_adders.v", "full_adder.v")}
 
 
@@ -168,7 +168,7 @@ def map_design(
         known = json.loads(stored.read_text())
         if known["key"] == key:
             return MappedDesign(netlist=netlist, options=options, cells=known["cells"])
-    _write_library(library, shelf)
+    write_library(library, shelf)
     back = back.replace(_SHELF, os.path.relpath(shelf, folder))
     written = {
         "design.il": source,
@@ -188,14 +188,19 @@ def map_design(
     return MappedDesign(netlist=netlist, options=options, cells=cells)
 
 
-def _write_library(library: Library, folder: Path) -> None:
-    """Write a library's files where Yosys finds them, uncompressed and without energies, which it does not read."""
+def write_library(library: Library, folder: Path) -> tuple[str, ...]:
+    """Write a library's files for Yosys, uncompressed and without the energies, and return their names."""
     for place, path in enumerate(library.files):
-        target = folder / f"{library.sha256[:16]}-{place}.lib"
+        target = folder / _library_names(library)[place]
         if not target.is_file():
             content = path.read_bytes()
             content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
             write_atomically(target, _without_power(content.decode(errors="replace")))
+    return _library_names(library)
+
+
+def _library_names(library: Library) -> tuple[str, ...]:
+    return tuple(f"{library.sha256[:16]}-{place}.lib" for place in range(len(library.files)))
 
 
 def _without_power(text: str) -> str:
@@ -286,7 +291,7 @@ def _front(options: MappingOptions) -> str:
 
 def _back(library: Library, options: MappingOptions) -> str:
     """Return the commands from there to cells of the library."""
-    files = [f"{_SHELF}/{library.sha256[:16]}-{place}.lib" for place in range(len(library.files))]
+    files = [f"{_SHELF}/{name}" for name in _library_names(library)]
     liberty = " ".join(f"-liberty {file}" for file in files)
     avoided = " ".join(f"-dont_use {name}" for name in weak_cells(library, options.weakest_ps_per_fF))
     return "\n".join(

@@ -16,6 +16,8 @@ from tritforge.rtl.gates.yosys_module import Bit, YosysModule
 
 #: Flip-flops of Yosys before they are mapped.
 FLIP_FLOP = "$_DFF_P_"
+#: Attribute of a cell that says whether it works on complements.
+FLIPPED = "tritforge_flipped"
 #: Passes over all cells at most; few are needed.
 _PASSES = 50
 
@@ -236,6 +238,8 @@ class _Binding:
                 **old,
                 "type": bound.cell,
                 "parameters": {},
+                # As 32 bits, which is how Yosys writes a number.
+                "attributes": {FLIPPED: f"{self._flipped[name]:032b}"},
                 "port_directions": dict.fromkeys(inputs, "input") | dict.fromkeys(outputs, "output"),
                 "connections": {pin: [bit] for pin, bit in (inputs | outputs).items()},
             }
