@@ -37,7 +37,7 @@ def general(text: str) -> str:
         (r", \d+ of \d+ x \d+$", ""),
         (r"L N x \d+ for [\w.]+, n = \d+", "each quantised vector of n"),
         (r"level \d+", "each level"),
-        (r"^int(?!8\.mul)\d+\.add$", "intW.add"),
+        (r"^int(?!8\.)\d+\.add$", "intW.add"),
         (r"^sram\.\d+B$", "sram.SIZE"),
         (r"^dram\.\w+$", "dram.TYPE"),
     ):
