@@ -92,8 +92,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         next(iter(entry)): entry[next(iter(entry))] for entry in config.nav or [] if isinstance(entry, dict)
     }
     sections["Reference"].insert(0, {"Command line": "commands.md"})
-    if (ROOT / "docs" / "gates.md").exists():
-        sections["Measured"].insert(1, {"Energy at gates": "gates.md"})
     sections["Contributing"] += [{"How to contribute": "contributing.md"}, {"Changes": "changelog.md"}]
     for folder in FOLDERS:
         names = ["index", *packages(folder), *modules(folder)]

@@ -139,7 +139,7 @@ TO_RUN = once(
 
 def names_library(word: str) -> bool:
     """Whether a word names files of a cell library, which the project does not hold."""
-    return ".lib" in word
+    return ".lib" in word or word == "FILES"
 
 
 def is_slow(command: Command) -> bool:
