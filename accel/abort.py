@@ -99,7 +99,6 @@ class ResultGate(wiring.Component):
         ]
         with m.If(self.aborting):
             m.d.comb += [
-                *(word.eq(0) for word in buffer.i.payload.words),
                 buffer.i.payload.keep.eq(0),
                 buffer.i.payload.last.eq(1),
             ]

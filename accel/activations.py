@@ -16,14 +16,15 @@ from tritforge.accel.job import index_range, job_layout
 def loaded_layout(config: AcceleratorConfig) -> StructLayout:
     """Layout of a job whose activations are in the buffer.
 
-    `stride` is the number of buffer words of a token, `words` that of all tokens. Jobs lie in the buffer one
-    behind the other, the first at address 0.
+    `stride` is the number of buffer words of a token, `words` that of all tokens; `single` says that a row tile has
+    but one tile along K. Jobs lie in the buffer one behind the other, the first at address 0.
     """
     return StructLayout(
         {
             "job": job_layout(config),
             "stride": config.k_tiles(config.k_max).bit_length(),
             "words": config.buffer_words.bit_length(),
+            "single": 1,
         }
     )
 
@@ -112,6 +113,7 @@ class ActivationBuffer(wiring.Component):
                 self.loaded.payload.job.eq(job),
                 self.loaded.payload.words.eq(words + 1),
                 self.loaded.payload.stride.eq(stride + first_token),
+                self.loaded.payload.single.eq(job.k <= config.lanes),
             ]
         with m.If(self.jobs.ready):
             m.d.sync += busy.eq(self.jobs.valid)
@@ -123,11 +125,8 @@ class ActivationBuffer(wiring.Component):
                 inputs.load(m, self.jobs.payload.k)
                 tokens.load(m, self.jobs.payload.tokens)
             with m.Else():
+                m.d.sync += [words.eq(words + word_end), stride.eq(stride + (word_end & first_token))]
                 inputs.wrap(m)
-                with m.If(word_end):
-                    m.d.sync += words.eq(words + 1)
-                    with m.If(first_token):
-                        m.d.sync += stride.eq(stride + 1)
                 with m.If(token_end):
                     m.d.sync += first_token.eq(0)
                     tokens.advance(m)

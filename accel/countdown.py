@@ -36,13 +36,25 @@ class Countdown:
         """Start from a count of 1 or more, to which `wrap` goes back."""
         self.start(m, count - (self.step + 1))
 
+    def skip(self, m: Module, count: Value) -> None:
+        """After `load` of a count that has a second step: start with that one."""
+        m.d.sync += self.rest.eq(count - (2 * self.step + 1))
+
     def start(self, m: Module, rest: Value) -> None:
         """Start from what will be left after the first step, less 1."""
         m.d.sync += [self.rest.eq(rest), self._again.eq(rest)]
 
-    def advance(self, m: Module) -> None:
-        """Take a step."""
-        m.d.sync += self.rest.eq(self.rest - self.step)
+    def advance(self, m: Module, when: Value | int = 1) -> None:
+        """Take a step.
+
+        Parameters
+        ----------
+        m
+            The module, in whose condition it is taken.
+        when
+            A further condition, known early: it makes what is taken away 0, so it is in the way of nothing.
+        """
+        m.d.sync += self.rest.eq(self.rest - Mux(when, self.step, 0))
 
     def wrap(self, m: Module) -> None:
         """Take a step; with the last one, start again."""

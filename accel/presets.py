@@ -39,9 +39,9 @@ PRESETS: dict[str, AcceleratorConfig] = {
         datapath="fused",
         target="ecp5",
         negation="carry",
-        k_max=4096,
+        k_max=2048,
         weight_store="bram",
-        weight_store_bytes=1 << 17,
+        weight_store_bytes=1 << 16,
     ),
     "icebreaker": AcceleratorConfig(
         lanes=8,

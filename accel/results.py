@@ -1,6 +1,9 @@
 """Results: a queue of sums, turned into a stream of 32-bit words without gaps."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
@@ -162,13 +165,10 @@ class ResultQueue(wiring.Component):
         parts = Countdown("rows", config.rows, size)
         row_end = parts.last
         self._walk(m, parts, busy=busy, sent=sent, job_end=job_end)
-        # The number of parts is rounded up for a mux without holes.
-        part = Signal(max(1, (-(-config.rows // size) - 1).bit_length()))
+        # A bit for each part, since a choice by bits is a level shorter than one by a number.
+        part = Signal(-(-config.rows // size), init=1)
         words = [
-            entries.o.payload.word_select(row, config.acc_bits).as_signed()
-            if row < config.rows
-            else Const(0, 1)
-            for row in range(size << len(part))
+            entries.o.payload.word_select(row, config.acc_bits).as_signed() for row in range(config.rows)
         ]
         chunk = packer.i.payload
         m.d.comb += [
@@ -185,9 +185,11 @@ class ResultQueue(wiring.Component):
             self.jobs.ready.eq(~busy | (self.popped & job_end)),
             self.finished.eq(self.o.valid & self.o.ready & self.o.payload.last),
         ]
-        m.d.comb += [chunk.words[index].eq(Array(words[index::size])[part]) for index in range(size)]
+        for index in range(size):
+            choice = [Mux(bit, word, 0) for bit, word in zip(part, words[index::size], strict=False)]
+            m.d.comb += chunk.words[index].eq(reduce(or_, choice, Const(0)))
         with m.If(sent):
-            m.d.sync += part.eq(Mux(row_end, 0, part + 1))
+            m.d.sync += part.eq(Mux(row_end, 1, part << 1))
         with m.If(self.jobs.ready):
             m.d.sync += busy.eq(self.jobs.valid)
         if config.partial_sums:

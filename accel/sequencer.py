@@ -62,7 +62,7 @@ class Sequencer(wiring.Component):
         )
 
     def tiles(self) -> Countdown:
-        """Return the counter of the inputs along K, a tile a step."""
+        """Return the counter of the inputs along K, a tile a step; it is a tile ahead."""
         return Countdown("k", self.config.k_max, self.config.lanes)
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
@@ -74,17 +74,21 @@ class Sequencer(wiring.Component):
         tokens = Countdown("tokens", config.tokens_max, 1)
         tiles = self.tiles()
         row_tiles = Countdown("m", config.m_max, config.rows)
-        token_end, k_end = tokens.last, tiles.last
+        token_end, k_end, k_end_next = tokens.last, Signal(), Signal()
         token = Signal(index_range(config.tokens_max))
         first_tile = Signal()
         idle, job_end, go, take, spoken_for = Signal(), Signal(), Signal(), Signal(), Signal()
-        room = self._count_room(m, spoken_for)
+        room, room_next = self._count_room(m, spoken_for)
+        # In the last tile along K, and the result queue has no place: a register, since all waits for it.
+        hold = Signal()
+        m.d.sync += [k_end.eq(k_end_next), hold.eq(k_end_next & ~room_next)]
         m.d.comb += [
             job_end.eq(token_end & k_end & row_tiles.last),
             idle.eq(~first & ~later),
-            go.eq((first & self.tile_valid | later) & (~k_end | room)),
+            k_end_next.eq(k_end),
+            go.eq((first & self.tile_valid | later) & ~hold),
             spoken_for.eq(go & k_end),
-            self.swap.eq(first & self.tile_valid & (~k_end | room)),
+            self.swap.eq(first & self.tile_valid & ~hold),
             self.issue.valid.eq(go),
             self.issue.first.eq(first_tile),
             self.issue.last.eq(k_end),
@@ -106,20 +110,24 @@ class Sequencer(wiring.Component):
             with m.If(idle | job_end):
                 m.d.sync += [first.eq(self.loaded.valid), first_tile.eq(1)]
                 tokens.load(m, job.tokens)
+                m.d.comb += k_end_next.eq(self.loaded.payload.single)
+                # The tile after the first: there is none, or it is the first again.
                 tiles.load(m, job.k)
+                with m.If(~self.loaded.payload.single):
+                    tiles.skip(m, job.k)
                 row_tiles.load(m, job.m)
             with m.Else():
                 m.d.sync += first.eq(token_end)
                 tokens.wrap(m)
                 with m.If(token_end):
+                    m.d.comb += k_end_next.eq(tiles.last)
                     m.d.sync += first_tile.eq(k_end)
                     tiles.wrap(m)
-                with m.If(token_end & k_end):
-                    row_tiles.advance(m)
+                row_tiles.advance(m, token_end & k_end)
         return m
 
-    def _count_room(self, m: Module, spoken_for: Value) -> Signal:
-        """Return whether the result queue has a place that is not yet spoken for: a register."""
+    def _count_room(self, m: Module, spoken_for: Value) -> tuple[Signal, Value]:
+        """Return whether the result queue has a place that is not yet spoken for, a register, and what it will be."""
         config = self.config
         credit = Signal(range(config.result_entries + 1), init=config.result_entries)
         room = Signal(init=1)
@@ -128,14 +136,15 @@ class Sequencer(wiring.Component):
             spent = spoken_for | self.reserve
         # Both events are known late, so the count is a cycle behind. A place is spent only where there is one, so an
         # entry that leaves makes room whatever is spent.
-        had_popped, had_spent = Signal(), Signal()
+        had_popped, had_spent, room_next = Signal(), Signal(), Signal()
         m.d.sync += [
             had_popped.eq(self.popped),
             had_spent.eq(spent),
             credit.eq(credit + had_popped - had_spent),
-            room.eq(self.popped | Mux(spent, credit != 1 - had_popped + had_spent, room)),
+            room.eq(room_next),
         ]
-        return room
+        m.d.comb += room_next.eq(self.popped | Mux(spent, credit != 1 - had_popped + had_spent, room))
+        return room, room_next
 
     def _walk_words(self, m: Module, *, go: Value, token_end: Value, k_end: Value, job_end: Value) -> None:
         """Keep the address of the word at hand; jobs lie one behind the other."""

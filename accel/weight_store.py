@@ -106,10 +106,12 @@ class WeightStore(wiring.Component):
             m.d.sync += [left.eq(left - 1), final.eq(left == 2), active.eq(~final)]
         with m.If(taken):
             m.d.sync += [left.eq(piece.beats), final.eq(piece.beats == 1), active.eq(1)]
-        with m.If(taken & piece.first):
-            m.d.sync += address.eq(piece.start)
-        with m.Elif(issued & ~address[-1]):
-            m.d.sync += address.eq(address + 1)
+        # Which way the address goes is known early, whether it goes late.
+        with m.If(~active | issued):
+            with m.If((~active | final) & pieces.o.valid & piece.first):
+                m.d.sync += address.eq(piece.start)
+            with m.Elif(active & ~address[-1]):
+                m.d.sync += address.eq(address + 1)
         with m.If(self.quiesce):
             m.d.sync += [active.eq(0), first.eq(1)]
         return m

@@ -114,8 +114,7 @@ class WeightLoader(wiring.Component):
                 row_tiles.load(m, self.jobs.payload.m)
             with m.Else():
                 tiles.wrap(m)
-                with m.If(k_end):
-                    row_tiles.advance(m)
+                row_tiles.advance(m, k_end)
         return m
 
     def _take_words(self, m: Module, payload: Value, taken: Value, places: Value) -> None:

@@ -40,7 +40,10 @@ def issues(
                 m, k, tokens = waiting[0]
                 stride = config.k_tiles(k)
                 job = {"m": m, "k": k, "tokens": tokens}
-                ctx.set(dut.loaded.payload, {"job": job, "stride": stride, "words": stride * tokens})
+                ctx.set(
+                    dut.loaded.payload,
+                    {"job": job, "stride": stride, "words": stride * tokens, "single": stride == 1},
+                )
             ctx.set(dut.tile_valid, tile_age >= tile_every - 1)
             pop = held > 0 and cycle % pop_every == 0
             ctx.set(dut.popped, pop)

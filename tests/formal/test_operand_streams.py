@@ -72,6 +72,7 @@ class BufferBench(StreamBench):
         stride = (noted.k + 1) >> 1
         self.check(m, ~watch.leaves | (bits(out.job) == bits(noted)))
         self.check(m, ~watch.leaves | (out.stride == stride))
+        self.check(m, ~watch.leaves | (out.single == (stride == 1)))
         self.check(m, ~watch.leaves | (out.words == Mux(noted.tokens == 2, stride << 1, stride)))
 
         # The reader: one job at a time, whose words it gives back with its end.
