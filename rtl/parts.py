@@ -111,6 +111,8 @@ class Part:
         Its family.
     options
         Options that make the router work for it.
+    luts
+        LUTs of the part.
     multipliers, multiplier
         Hardware multipliers of the part, by the data sheet, and what one is called.
     """
@@ -119,17 +121,22 @@ class Part:
     title: str
     family: Family
     options: tuple[str, ...]
+    luts: int
     multipliers: int
     multiplier: str
 
 
-def _ecp5(size: int, multipliers: int) -> Part:
-    """Return an LFE5U in speed grade 6, the slowest; multipliers by FPGA-DS-02012, table 1.1."""
+def _ecp5(size: int, *, luts: int, multipliers: int) -> Part:
+    """Return an LFE5U in speed grade 6, the slowest.
+
+    Multipliers are by FPGA-DS-02012, table 1.1, LUTs as nextpnr counts them.
+    """
     return Part(
         name=f"ecp5-{size}k",
         title=f"LFE5U-{size}F speed grade 6",
         family=ECP5,
         options=(f"--{size}k", "--speed", "6", "--package", "CABGA381"),
+        luts=luts,
         multipliers=multipliers,
         multiplier="MULT18X18D",
     )
@@ -139,14 +146,15 @@ def _ecp5(size: int, multipliers: int) -> Part:
 PARTS: dict[str, Part] = {
     part.name: part
     for part in (
-        _ecp5(25, 28),
-        _ecp5(45, 72),
-        _ecp5(85, 156),
+        _ecp5(25, luts=24_288, multipliers=28),
+        _ecp5(45, luts=43_848, multipliers=72),
+        _ecp5(85, luts=83_640, multipliers=156),
         Part(
             name="ice40-up5k",
             title="iCE40UP5K",
             family=ICE40,
             options=("--up5k", "--package", "sg48"),
+            luts=5280,
             multipliers=8,  # FPGA-DS-02008, table 1.1
             multiplier="SB_MAC16",
         ),

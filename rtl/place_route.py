@@ -18,7 +18,7 @@ PART = PARTS["ecp5-45k"]
 DEVICE_NAME = PART.title
 #: Clock that nextpnr works towards, MHz.
 TARGET_MHZ = 250
-#: Weight of timing in the placement, 10 by default: three times that gave the fused array 20 MHz more.
+#: Weight of timing in the placement of an array, 10 by default: three times that gave the fused array 20 MHz more.
 TIMING_WEIGHT = 30
 
 
@@ -38,6 +38,8 @@ class Placement:
         File of pins and clocks; without one the design is placed out of context.
     keep
         Whether the routed design is written, as the packer takes it.
+    timing_weight
+        Weight of timing against length of wires.
     extra
         Further options.
     """
@@ -47,6 +49,7 @@ class Placement:
     target_mhz: float = TARGET_MHZ
     constraints: Path | None = None
     keep: bool = False
+    timing_weight: int = TIMING_WEIGHT
     extra: tuple[str, ...] = ()
 
     @property
@@ -63,7 +66,7 @@ class Placement:
             f"{self.target_mhz:g}",
             "--timing-allow-fail",
             "--placer-heap-timingweight",
-            str(TIMING_WEIGHT),
+            str(self.timing_weight),
             "--seed",
             str(self.seed),
             *self.extra,
