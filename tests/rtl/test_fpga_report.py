@@ -117,14 +117,14 @@ def test_tokens_are_bound_by_the_source_and_by_the_port() -> None:
     memory = BOARDS["ulx3s"].memory
     assert memory is not None
     models = [
-        ModelBytes(name="small", bytes_per_token=100_000),
+        ModelBytes(name="small", bytes_per_token=50_000),
         ModelBytes(name="large", bytes_per_token=520_000_000),
     ]
     fast = replace(memory, name="fast", bytes_per_second=1e12, size_bytes=1 << 40)
     rates = {(rate.model, rate.source): rate for rate in token_rates(build, models, memories=[memory, fast])}
     store = "weight store on the chip"
     serial = "serial port at 3,000,000 baud"
-    assert rates["small", store].tokens_per_second == 2.4e9 / 100_000
+    assert rates["small", store].tokens_per_second == 2.4e9 / 50_000
     assert ("large", store) not in rates
     assert rates["large", serial].tokens_per_second == pytest.approx(300_000 / 520e6)
     sdram = rates["large", memory.name]
