@@ -130,7 +130,8 @@ def _keep(path: Path, description: Mapping[str, Any], tables: Tables) -> None:
 def _load(path: Path) -> tuple[Mapping[str, Any], Tables] | None:
     """Return what was kept, or None where the file is not whole."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        # From memory: a path to a file that is not whole would stay open.
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as kept:
             description = json.loads(kept["description"].tobytes())
             return description, Tables.gathered(kept["numbers"], kept["shapes"])
     except (OSError, EOFError, KeyError, ValueError, BadZipFile):
