@@ -18,7 +18,8 @@ from tritforge.rtl.gates.cells import (
     Table2D,
     TimingArc,
 )
-from tritforge.rtl.gates.liberty_file import LibertyFile, Tables, read_file
+from tritforge.rtl.gates.liberty_file import LibertyFile, read_file
+from tritforge.rtl.gates.liberty_parse import Tables
 
 _CONSTRAINTS = ("setup_rising", "setup_falling", "hold_rising", "hold_falling")
 
