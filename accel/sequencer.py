@@ -159,7 +159,8 @@ class Sequencer(wiring.Component):
             next_job.eq(base + words),
             next_tile.eq(Mux(k_end, base, tile_base + 1)),
             self.address.eq(address),
-            self.release.eq(Mux(go & job_end, words, 0)),
+            # Not a multiplexer: synthesis would make it a reset, which comes over slower wires.
+            self.release.eq(words & (go & job_end).replicate(len(words))),
         ]
         with m.If(go):
             m.d.sync += address.eq(Mux(job_end, next_job, Mux(token_end, next_tile, address + stride)))
