@@ -21,7 +21,7 @@ from tritforge.accel.float_format import FP16, FP32, FloatFormat, Patterns, fiel
 from tritforge.accel.float_rounder import STEPS, Rounder, check_registers, domain, round_patterns
 
 #: Steps of the unit, each of which may end in a register.
-DOT_STEPS = ("multiply", "compare", "align", "sum", *STEPS)
+DOT_STEPS = ("multiply", "compare", "align", "sum", "magnitude", *STEPS)
 
 
 def exact_window(form: FloatFormat, result_form: FloatFormat) -> int:
@@ -172,7 +172,7 @@ class FusedDot(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:  # noqa: ARG002
         m = Module()
-        compare, align, end = (domain(self.registers, step) for step in DOT_STEPS[1:4])
+        compare, align, add, end = (domain(self.registers, step) for step in DOT_STEPS[1:5])
         window, width = self.window, self.window + self._growth
         terms = [*(self._product(m, lane) for lane in range(self.lanes)), self._addend()]
 
@@ -198,21 +198,24 @@ class FusedDot(wiring.Component):
             parts.append(part)
 
         total, below, magnitude = Signal(width + 1), Signal(), Signal(width)
+        exponent_4, flags_3, all_below = Signal(self._exponent_bits), Signal(3), Signal()
         ones = sum((signs[index] for index in range(1, len(terms))), signs[0])
-        m.d.comb += [
+        m.d[add] += [
             total.eq(sum(parts[1:], parts[0]) + ones),
-            below.eq(total[-1]),
-            magnitude.eq((total[:-1] ^ below.replicate(width)) + below),
+            all_below.eq(signs.all()),
+            exponent_4.eq(exponent_3),
+            flags_3.eq(flags_2),
         ]
+        m.d.comb += [below.eq(total[-1]), magnitude.eq((total[:-1] ^ below.replicate(width)) + below)]
         m.submodules.rounder = rounder = Rounder(
             self.result_form, width, [step for step in STEPS if step in self.registers]
         )
         m.d[end] += [
-            rounder.sign.eq(Mux(flags_2[1], flags_2[0], below | signs.all())),
+            rounder.sign.eq(Mux(flags_3[1], flags_3[0], below | all_below)),
             rounder.significand.eq(magnitude),
-            rounder.room.eq(exponent_3 + self._room),
-            rounder.is_inf.eq(flags_2[1]),
-            rounder.is_nan.eq(flags_2[2]),
+            rounder.room.eq(exponent_4 + self._room),
+            rounder.is_inf.eq(flags_3[1]),
+            rounder.is_nan.eq(flags_3[2]),
         ]
         m.d.comb += self.result.eq(rounder.result)
         return m

@@ -194,7 +194,7 @@ def test_windows_and_errors() -> None:
         ),
         (
             {"lanes": 2, "registers": ("sums",)},
-            "registers has 'sums'; it may have multiply, compare, align, sum, count, move, round",
+            "registers has 'sums'; it may have multiply, compare, align, sum, magnitude, count, move, round",
         ),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
