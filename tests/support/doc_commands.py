@@ -19,6 +19,16 @@ VARYING = re.compile(
     r"simulated at [\d,]+ cycles/s|[\d,]+ with the host's [\d.]+ ms a token|sha256 [0-9a-f]+"
 )
 
+#: What commands say of their progress, on standard error, where it may come anywhere.
+PROGRESS = {
+    "comparing",
+    "preparing the simulator (compiled once per configuration)",
+    "reading",
+    "running the golden model",
+    "simulating",
+    "writing",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -139,7 +149,7 @@ def missing_lines(shown: Sequence[str], printed: str) -> list[str]:
 
     Lines between two that are shown without `ELLIPSIS` between them may be blank only.
     """
-    have = [_comparable(line) for line in printed.splitlines() if line.strip()]
+    have = [_comparable(line) for line in printed.splitlines() if line.strip() and line not in PROGRESS]
     at, skip, missing = 0, True, []
     for line in (_comparable(line) for line in shown if line.strip()):
         if line == ELLIPSIS:
