@@ -88,7 +88,11 @@ class Board:
             raise MissingToolError(
                 "amaranth-boards is not installed; run: pip install 'tritforge[fpga]'"
             ) from error
-        return type(self.platform, (VendorCells, getattr(module, self.platform)), {})
+        return type(
+            self.platform,
+            (VendorCells, getattr(module, self.platform)),
+            {"lut_ram": self.part.family.lut_ram},
+        )
 
 
 #: Boards by name.

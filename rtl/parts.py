@@ -30,6 +30,8 @@ class Family:
         Kind of a carry cell in the netlist, and the LUTs of the part for one.
     lut_note
         What counts as a LUT.
+    lut_ram
+        Whether LUTs can be memories.
     clean_up
         Whether what Yosys leaves is cleaned up for the router, by `tritforge.rtl.place_route.clean_netlist`.
     route_options
@@ -48,6 +50,7 @@ class Family:
     resources: Mapping[str, str]
     carry: tuple[str, int]
     lut_note: str
+    lut_ram: bool = True
     clean_up: bool = False
     route_options: tuple[str, ...] = ()
 
@@ -93,6 +96,7 @@ ICE40 = Family(
         "pins": "SB_IO",
     },
     carry=("SB_CARRY", 1),
+    lut_ram=False,
     lut_note="A logic cell counts as a LUT, one of which only carry or flip-flop is in use included.",
 )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,19 @@ class PrefetchBench(SkidBench):
         inside = Signal(3)
         m.d.sync += inside.eq(inside + taken(queue.i) - taken(queue.o))
         self.check(m, queue.i.ready | (inside >= 3))
+
+
+class BlockRamPrefetchBench(PrefetchBench):
+    """The same where LUTs are no memories."""
+
+    capacity = 5
+
+    def make(self) -> PrefetchQueue:
+        class Queue(PrefetchQueue):
+            def elaborate(self, platform: object) -> Module:
+                return super().elaborate(SimpleNamespace(lut_ram=False))
+
+        return Queue(2, depth=3)
 
 
 class JobQueueBench(StreamBench):
@@ -178,7 +192,7 @@ class GateBench(StreamBench):
         self.cover(m, leaves & null)
 
 
-@pytest.mark.parametrize("bench", [SkidBench, TwoPlacesBench, PrefetchBench])
+@pytest.mark.parametrize("bench", [SkidBench, TwoPlacesBench, PrefetchBench, BlockRamPrefetchBench])
 def test_buffers(bench: type[SkidBench], tmp_path: Path) -> None:
     assert_proved(bench, tmp_path, depth=8)
 
