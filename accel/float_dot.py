@@ -35,7 +35,10 @@ def exact_window(form: FloatFormat, result_form: FloatFormat) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Term:
-    """A product or the addend: its bits from the highest possible one down, and the exponent of that."""
+    """A product or the addend: its bits from the highest possible one down, and its exponent.
+
+    That of a product is the sum of its factors'.
+    """
 
     sign: Value
     exponent: Value
@@ -176,23 +179,31 @@ class FusedDot(wiring.Component):
         window, width = self.window, self.window + self._growth
         terms = [*(self._product(m, lane) for lane in range(self.lanes)), self._addend()]
 
-        # Largest exponent, and how far each term is away from it.
+        # Largest exponent; how far each term is away from it comes behind the register.
         positive = Cat(term.is_inf & ~term.sign for term in terms).any()
         negative = Cat(term.is_inf & term.sign for term in terms).any()
         is_nan = Cat(term.is_nan for term in terms).any() | (positive & negative)
         exponent, exponent_2, exponent_3 = (Signal(self._exponent_bits) for _ in range(3))
         flags, flags_2 = Signal(3), Signal(3)
-        m.d.comb += exponent.eq(_largest([term.exponent for term in terms]))
+        # Products are compared by the exponents of their factors, which are narrow, and the addend last; none has one
+        # where all of them are zero.
+        products = _largest([term.exponent for term in terms[:-1]])
+        ahead = (products + self._offsets[0]) & products.any().replicate(self._exponent_bits)
+        m.d.comb += exponent.eq(_largest([ahead[: self._exponent_bits], terms[-1].exponent]))
         m.d[compare] += [flags.eq(Cat(negative, positive | negative, is_nan)), exponent_2.eq(exponent)]
         m.d[align] += [flags_2.eq(flags), exponent_3.eq(exponent_2)]
 
         # A negative term is complemented, and the ones that it lacks are counted.
         parts, signs = [], Signal(len(terms))
         for index, term in enumerate(terms):
-            distance = Signal(self._exponent_bits, name=f"distance{index}")
+            field, distance = (
+                Signal(self._exponent_bits, name=f"{name}{index}_2") for name in ("exponent", "distance")
+            )
             held, sign = Signal(window, name=f"held{index}"), Signal(name=f"sign{index}_2")
             part = Signal(width + 1, name=f"part{index}")
-            m.d[compare] += [distance.eq(exponent - term.exponent), held.eq(term.bits), sign.eq(term.sign)]
+            offset = self._offsets[0] if index < self.lanes else 0
+            m.d[compare] += [field.eq(term.exponent + offset), held.eq(term.bits), sign.eq(term.sign)]
+            m.d.comb += distance.eq(exponent_2 - field)
             moved = Cat(self._aligned(held, distance), Const(0, width + 1 - window))
             m.d[align] += [part.eq(moved ^ sign.replicate(width + 1)), signs[index].eq(sign)]
             parts.append(part)
@@ -222,7 +233,7 @@ class FusedDot(wiring.Component):
 
     def _product(self, m: Module, lane: int) -> "_Term":
         """Return the exact product of a lane; a product of zero has no exponent."""
-        form, bits = self.form, self._exponent_bits
+        form, bits = self.form, self.form.exponent_bits + 1
         x = unpack(self.a.word_select(lane, form.bits), form)
         y = unpack(self.b.word_select(lane, form.bits), form)
         sign, is_inf, is_nan = (Signal(name=f"{name}{lane}") for name in ("sign", "inf", "nan"))
@@ -233,7 +244,7 @@ class FusedDot(wiring.Component):
             sign.eq(x.sign ^ y.sign),
             is_inf.eq(x.is_inf | y.is_inf),
             is_nan.eq(x.is_nan | y.is_nan | (x.is_inf & y.is_zero) | (y.is_inf & x.is_zero)),
-            exponent.eq((x.exponent + y.exponent + self._offsets[0])[:bits] & live.replicate(bits)),
+            exponent.eq((x.exponent + y.exponent)[:bits] & live.replicate(bits)),
             product.eq(x.significand * y.significand),
         ]
         aligned = Cat(Const(0, self.window - len(product)), product)

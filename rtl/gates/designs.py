@@ -15,7 +15,8 @@ LANES = 16
 #: Registers of the floating-point units, as few as the default clock allows.
 MULTIPLIER_REGISTERS = ("multiply", "round")
 ADDER_REGISTERS = ("add", "round")
-DOT_REGISTERS = ("multiply", "compare", "align", "sum", "round")
+WIDE_ADDER_REGISTERS = ("align", "add", "move", "round")
+DOT_REGISTERS = ("multiply", "compare", "align", "sum", "magnitude", "move", "round")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def _rounded(lanes: int, *, wide: bool = False) -> Callable[[], RoundedDot]:
         lanes,
         form=FP32 if wide else FP16,
         multiplier_registers=MULTIPLIER_REGISTERS,
-        adder_registers=ADDER_REGISTERS,
+        adder_registers=WIDE_ADDER_REGISTERS if wide else ADDER_REGISTERS,
     )
 
 
@@ -123,8 +124,9 @@ def _dots() -> list[GateDesign]:
             name="fp16-fma",
             arithmetic="fp16",
             role="dot",
-            title="FP16 fused multiply-add, FP32 accumulator, one lane",
+            title="FP16 fused multiply-add, FP32 accumulator, one lane, at 9/10 of the clock",
             build=_fused(1),
+            clock_factor=0.9,
             adders="prefix",
         ),
         GateDesign(
@@ -185,7 +187,7 @@ def _units() -> list[GateDesign]:
             arithmetic="fp32.add",
             role="unit",
             title="FP32 adder",
-            build=_float_unit("add", ADDER_REGISTERS, wide=True),
+            build=_float_unit("add", WIDE_ADDER_REGISTERS, wide=True),
             adders="prefix",
         ),
     ]
@@ -206,12 +208,6 @@ def _variants() -> list[GateDesign]:
 
     return [
         variant(ternary, "registered", "a register behind every adder", build=_ternary(levels=1)),
-        variant(
-            ternary,
-            "merged",
-            "all lanes in one sum of compressors",
-            build=lambda: TernaryDot(ternary_config(), merged=True),
-        ),
         variant(ternary, "ripple", "full adders in gates", adders="ripple"),
         variant(ternary, "prefix", "parallel prefix adders", adders="prefix"),
         variant(ternary, "plain-flops", "flip-flops of dfflibmap", flip_flops="plain"),
