@@ -111,10 +111,10 @@ class RestlessAddress(MutantTop):
 
 
 class DeafReader(MutantTop):
-    """The reader is not told of an abort and goes on with what it had begun."""
+    """The reader is not told of an abort, goes on with what it had begun, and nobody waits for it."""
 
     def rewire(self, m: Module) -> None:
-        m.d.comb += m.submodules.reader.quiesce.eq(0)
+        m.d.comb += [m.submodules.reader.quiesce.eq(0), m.submodules.controlled.quiet.eq(1)]
 
 
 class EarlyEnd(MutantTop):
