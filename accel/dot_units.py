@@ -255,9 +255,16 @@ class RoundedDot(DotUnit):
             if "round" not in steps:
                 raise InputError(f"{name} has no 'round'; a unit's result needs a register")
         self.form = form
-        self.multiplier_registers, self.adder_registers = multiplier_registers, adder_registers
-        adder = self._adder()
-        inside = self._multiplier().latency + (lanes - 1).bit_length() * adder.latency
+        levels = (lanes - 1).bit_length()
+        self.multipliers = [
+            FloatMultiplier(FP16, form, registers=multiplier_registers, bypass=True) for _ in range(lanes)
+        ]
+        self.adders = [
+            [FloatAdder(form, registers=adder_registers) for _ in range(-(-lanes // (2 << level)))]
+            for level in range(levels)
+        ]
+        self.accumulator = adder = FloatAdder(form, registers=adder_registers)
+        inside = self.multipliers[0].latency + levels * adder.latency
         super().__init__(
             lanes=lanes,
             act_bits=FP16.bits,
@@ -267,16 +274,10 @@ class RoundedDot(DotUnit):
             partial_delay=inside,
         )
 
-    def _multiplier(self) -> FloatMultiplier:
-        return FloatMultiplier(FP16, self.form, registers=self.multiplier_registers, bypass=True)
-
-    def _adder(self) -> FloatAdder:
-        return FloatAdder(self.form, registers=self.adder_registers)
-
     def model(self, acts: Words, weights: Words, partial: Words) -> Words:
         """Return sums as patterns, of patterns."""
-        adder = self._adder()
-        values = list(np.moveaxis(self._multiplier().model(acts, weights), -1, 0))
+        adder = self.accumulator
+        values = list(np.moveaxis(self.multipliers[0].model(acts, weights), -1, 0))
         while len(values) > 1:
             values = [
                 adder.model(values[index], values[index + 1] if index + 1 < len(values) else 0)
@@ -286,24 +287,21 @@ class RoundedDot(DotUnit):
 
     def _sum(self, m: Module, acts: Signal, weights: Signal, partial: Signal) -> Value:
         values: list[Value] = []
-        for lane in range(self.lanes):
-            m.submodules[f"multiplier{lane}"] = multiplier = self._multiplier()
+        for lane, multiplier in enumerate(self.multipliers):
+            m.submodules[f"multiplier{lane}"] = multiplier
             m.d.comb += [
                 multiplier.a.eq(acts.word_select(lane, FP16.bits)),
                 multiplier.b.eq(weights.word_select(lane, FP16.bits)),
             ]
             values.append(multiplier.product)
-        level = 0
-        while len(values) > 1:
-            sums: list[Value] = []
-            for index in range(0, len(values), 2):
-                m.submodules[f"adder{level}_{index // 2}"] = adder = self._adder()
+        for level, adders in enumerate(self.adders):
+            for index, adder in enumerate(adders):
+                m.submodules[f"adder{level}_{index}"] = adder
                 # One that has no neighbour is added to zero, which keeps it in step.
-                other: Value | int = values[index + 1] if index + 1 < len(values) else 0
-                m.d.comb += [adder.a.eq(values[index]), adder.b.eq(other)]
-                sums.append(adder.sum)
-            values, level = sums, level + 1
-        m.submodules.accumulator = accumulator = self._adder()
+                other: Value | int = values[2 * index + 1] if 2 * index + 1 < len(values) else 0
+                m.d.comb += [adder.a.eq(values[2 * index]), adder.b.eq(other)]
+            values = [adder.sum for adder in adders]
+        m.submodules.accumulator = accumulator = self.accumulator
         m.d.comb += [accumulator.a.eq(partial), accumulator.b.eq(values[0])]
         result: Value = accumulator.sum
         return result
