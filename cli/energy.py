@@ -31,8 +31,9 @@ FORMATS = ("table", "md", "csv", "json", "html")
 @shape_options
 @click.option(
     "--accounting",
-    type=click.Choice(["paper", "hardware", "all"]),
-    help="paper: what the published figures count; hardware: all that the accelerator and its surroundings do.  "
+    type=click.Choice(["paper", "hardware", "measured", "all"]),
+    help="paper: what the published figures count; hardware: all that the accelerator and its surroundings do; "
+    "measured: the same at energies measured at gates; all: paper and hardware.  "
     "[default: paper, or hardware where an option needs it]",
 )
 @click.option(
@@ -90,7 +91,7 @@ def command(
     Without a model: Figure 3 of arXiv 2402.17764 beside its published values, and the shipped model.
     """
     from tritforge.energy.published import compare, figure_3
-    from tritforge.energy.report import report_hardware, report_model
+    from tritforge.energy.report import report_hardware, report_measured, report_model
 
     if plot_path:
         from tritforge.energy.plot import check_suffix
@@ -98,22 +99,19 @@ def command(
         check_suffix(plot_path)
     if output and form == "table":
         raise InputError("--output needs a form that is no table; give --format md, csv, json or html")
-    given = named_options(options)
-    if accounting == "paper" and given:
-        raise InputError(f"--accounting paper has no {given[0]}; leave it out, or take hardware")
     chosen = shape_parameters(options)
     shape = shape_from_options(default=SHIPPED, **chosen)
     alone = any(value is not None for value in chosen.values())
     technology, node = technology_from_options(options)
-    kinds = {"all": ("paper", "hardware"), None: ("hardware",) if given else ("paper",)}.get(
-        accounting, (str(accounting),)
-    )
+    kinds = _accountings(accounting, options)
     reports: list[ModelReport] = []
     if "paper" in kinds:
         reports.append(report_model(shape, context, node=node, technology=technology))
     scenario = scenario_from_options(options, context=context, model=options["model"] or SHIPPED)
     if "hardware" in kinds:
         reports.append(report_hardware(shape, scenario, node=node, technology=technology))
+    if "measured" in kinds:
+        reports.append(report_measured(shape, scenario, technology=technology))
     comparisons = () if alone else compare(figure_3())
     ok = all(comparison.verdict != "fails" for comparison in comparisons)
     document = {
@@ -138,6 +136,22 @@ def command(
         for report in reports:
             print_report(report)
     return 0 if ok else 1
+
+
+def _accountings(accounting: str | None, options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the accountings to report."""
+    given = named_options(options)
+    if accounting == "paper" and given:
+        raise InputError(f"--accounting paper has no {given[0]}; leave it out, or take hardware")
+    own = [name for name in ("zero_weights", "zero_acts") if options[name] is not None]
+    if accounting == "measured" and (own or options["node"] != "7nm"):
+        wrong = own[0].replace("_", "-") if own else "node"
+        raise InputError(f"--accounting measured has no --{wrong}; leave it out, or take hardware")
+    if accounting == "all":
+        return ("paper", "hardware")
+    if accounting is None:
+        return ("hardware",) if given else ("paper",)
+    return (accounting,)
 
 
 def _files(

@@ -41,7 +41,7 @@ TEXT_TOKENS = 64
     help="A library of cells, compressed by gzip or not; several files may follow.",
 )
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="")
-@click.option("--clock", type=float, default=800.0, show_default=True, metavar="MHZ", help="Clock target.")
+@click.option("--clock", type=float, default=700.0, show_default=True, metavar="MHZ", help="Clock target.")
 @click.option(
     "--designs", default="", metavar="NAME,...", help="Only these; docs/gates.md has them.  [default: all]"
 )
@@ -242,7 +242,7 @@ def _print(record: dict[str, Any]) -> None:
             f"{m.flip_flops / m.products:.1f}",
             f"{m.slack_ps:.0f}",
             f"{m.per_product('real'):.1f}",
-            f"{m.per_product('random'):.1f}",
+            f"{m.per_product('random'):.1f}" if "random" in m.energies else "",
             f"{m.per_product('real', rows=ROWS):.1f}",
             f"{parts['glitch'] / m.products:.1f}",
             f"{parts['clock'] / m.products:.1f}",

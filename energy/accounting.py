@@ -77,7 +77,7 @@ class EnergyResult:
         Name of the shape.
     accounting
         What was counted: ``paper`` is the counting of the published figures, ``hardware`` that of
-        `tritforge.energy.hardware`.
+        `tritforge.energy.hardware`, ``measured`` that of `tritforge.energy.measured`.
     arithmetic
         ``ternary``, ``fp16`` or ``int8``.
     node

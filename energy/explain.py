@@ -5,7 +5,7 @@ from tritforge.energy import counts, hardware
 from tritforge.energy.accounting import ComponentEnergy, EnergyResult
 from tritforge.energy.report import format_joules
 
-_SYMBOLS = {"paper": counts.SYMBOLS, "hardware": hardware.SYMBOLS}
+_SYMBOLS = {"paper": counts.SYMBOLS, "hardware": hardware.SYMBOLS, "measured": hardware.SYMBOLS}
 
 #: Symbols of a single matrix, whose sums over all matrices the formulas give.
 _OF_A_MATRIX = {
@@ -27,7 +27,7 @@ def explain(result: EnergyResult, cell: str) -> list[str]:
     Parameters
     ----------
     result
-        Of either accounting.
+        Of any accounting.
     cell
         ``all``, a part such as ``matrices``, or one operation of it such as ``matrices/int9.add``.
 
@@ -55,7 +55,7 @@ def explain(result: EnergyResult, cell: str) -> list[str]:
     ]
     meanings = _SYMBOLS[result.accounting]
     lines += [f"  {symbol} = {value:,}: {meanings[symbol]}" for symbol, value in result.symbols.items()]
-    if result.accounting == "hardware":
+    if result.accounting != "paper":
         lines += [f"  {symbol}: {meaning}" for symbol, meaning in _OF_A_MATRIX.items()]
     else:
         lines += [f"  {symbol}: {meanings[symbol]}" for symbol in ("n", "p")]

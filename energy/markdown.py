@@ -55,7 +55,7 @@ def _report(report: ModelReport) -> list[str]:
     names = [name for name in GROUPS if any(group(result, name).value for result in report.results)]
     rows = [[name, *(format_joules(group(result, name)) for result in report.results)] for name in names]
     lines += [*table(["part", *(result.arithmetic for result in report.results)], rows), ""]
-    if report.accounting == "hardware":
+    if report.accounting != "paper":
         rows = [
             [step.name, format_joules(step.ternary), format_joules(step.fp16), format_ratio(step.ratio)]
             for step in ratio_steps(report)

@@ -79,7 +79,7 @@ def measured_energy(
         An arithmetic, a DRAM or an activation function that is not known, or a table without the measured rows.
     """
     scenario = scenario or Scenario()
-    table = technology or default_technology()
+    table = default_technology() if technology is None else technology
     parts = hardware.count_hardware(shape, scenario, arithmetic, at_gates=True)
     return EnergyResult(
         model=shape.name,
@@ -120,7 +120,7 @@ def technology_with(rows: Iterable[Mapping[str, str]], base: Technology | None =
     InputError
         A row that is wrong.
     """
-    table = base or default_technology()
+    table = default_technology() if base is None else base
     found = {(row.node, row.operation): row for row in table if row.node != NODE}
     found |= {(row.node, row.operation): row for row in map(row_from_record, rows)}
     return Technology(found, name="the table of measured rows")

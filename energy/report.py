@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tritforge.energy import hardware
+from tritforge.energy import hardware, measured
 from tritforge.energy.accounting import LEFT_OUT, EnergyResult, paper_energy, ratio
 from tritforge.energy.baselines import ARITHMETICS
 from tritforge.energy.interval import Interval
@@ -15,7 +15,7 @@ _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
 #: What each accounting leaves out.
-OMISSIONS = {"paper": LEFT_OUT, "hardware": hardware.LEFT_OUT}
+OMISSIONS = {"paper": LEFT_OUT, "hardware": hardware.LEFT_OUT, "measured": measured.LEFT_OUT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,23 @@ def report_hardware(
         arithmetic: hardware.hardware_energy(
             shape, scenario, arithmetic=arithmetic, node=node, technology=technology
         )
+        for arithmetic in ARITHMETICS
+    }
+    return ModelReport(shape=shape, technology=technology, **results)
+
+
+def report_measured(
+    shape: ModelShape, scenario: Scenario | None = None, *, technology: Technology | None = None
+) -> ModelReport:
+    """Compute all energies of a shape under the ``measured`` accounting.
+
+    Raises
+    ------
+    InputError
+        A DRAM or an activation function that is not known, or a table without the measured rows.
+    """
+    results = {
+        arithmetic: measured.measured_energy(shape, scenario, arithmetic=arithmetic, technology=technology)
         for arithmetic in ARITHMETICS
     }
     return ModelReport(shape=shape, technology=technology, **results)

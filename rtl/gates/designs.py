@@ -124,9 +124,8 @@ def _dots() -> list[GateDesign]:
             name="fp16-fma",
             arithmetic="fp16",
             role="dot",
-            title="FP16 fused multiply-add, FP32 accumulator, one lane, at 9/10 of the clock",
+            title="FP16 fused multiply-add, FP32 accumulator, one lane",
             build=_fused(1),
-            clock_factor=0.9,
             adders="prefix",
         ),
         GateDesign(

@@ -56,7 +56,7 @@ class Conditions:
         Of all draws.
     """
 
-    clock_mhz: float = 800.0
+    clock_mhz: float = 700.0
     wire_load: WireLoad = DEFAULT_WIRES
     streams: int = 512
     glitch_streams: int = 64

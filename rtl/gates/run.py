@@ -1,9 +1,12 @@
 """Measures many designs side by side, each process with the library and the operands of its own."""
 
 import multiprocessing
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from amaranth.hdl import UnusedElaboratable
 
 from tritforge.accel.errors import InputError
 from tritforge.rtl.gates.designs import GateDesign, choose
@@ -31,6 +34,8 @@ def _start(
     conditions: Conditions,
     folder: Path,
 ) -> None:
+    # Units are asked for their models where nothing is built.
+    warnings.simplefilter("ignore", UnusedElaboratable)
     _Worker.library = load_library(files, cache=cache)
     _Worker.operands, _Worker.conditions, _Worker.folder = operands, conditions, folder
 

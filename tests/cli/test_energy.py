@@ -339,3 +339,28 @@ def test_a_wrong_choice_gives_one_line_and_status_2(
     assert out == ""
     assert error.startswith(message)
     assert error.count("\n") == 1
+
+
+def test_the_measured_accounting_has_rows_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A matrix in whole products, at the measured node; memories at the published one."""
+    model = ("--model", "BitNet-b1.58-2B-4T", "--accounting", "measured")
+    assert run(*model, "--json", "-") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["accounting"], document["node"]) == ("measured", "asap7-measured")
+    names = {component["name"] for component in document["components"]}
+    assert {"matrices/ternary.mac", "matrices/ternary.act"} <= names
+    assert run(*model, "--explain", "matrices") == 0
+    assert "asap7-measured/ternary.mac" in capsys.readouterr().out
+    assert run(*model, "--format", "md") == 0
+    assert "measured accounting" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [(("--node", "45nm"), "node"), (("--zero-weights", "0.3"), "zero-weights")]
+)
+def test_the_measured_accounting_refuses_what_it_has_no_place_for(
+    arguments: tuple[str, ...], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--model", "LLaMA-7B", "--accounting", "measured", *arguments) == 2
+    message = f"tritforge: --accounting measured has no --{name}; leave it out, or take hardware\n"
+    assert capsys.readouterr().err == message

@@ -8,7 +8,7 @@ import pytest
 from asap7 import asap7_files
 from gate_records import record
 
-from tritforge.cli.gates import _csv, _keep, _write
+from tritforge.cli.gates import _csv, _keep, _print, _write
 from tritforge.cli.main import main
 from tritforge.energy.technology import read_technology
 from tritforge.rtl.gates.page import PAGE, RECORD, tables
@@ -61,6 +61,15 @@ def test_a_run_leaves_record_tables_and_rows(tmp_path: Path) -> None:
     assert "fp16-fused-16" in (tmp_path / "gates.md").read_text()
     rows = read_technology(tmp_path / "technology.csv")
     assert rows.row("asap7-measured", "ternary.mac").cost.value == pytest.approx(43.75)
+
+
+def test_a_run_is_printed_with_designs_that_have_real_operands_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _print(record())
+    printed = capsys.readouterr().out
+    assert "ternary-16-slow" in printed
+    assert "71.43  published: (fp16.mul + fp16.add) / int8.add" in printed
 
 
 def test_a_checkout_keeps_the_run_and_its_other_rows(tmp_path: Path) -> None:

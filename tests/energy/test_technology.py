@@ -52,9 +52,9 @@ def test_the_published_rows_are_there(node: str, operation: str, picojoules: flo
 
 def test_every_row_has_a_source_and_its_bounds_in_order() -> None:
     rows = list(default_technology())
-    assert len(rows) == len(default_technology()) == len({row.key for row in rows}) == 39
+    assert len(rows) == len(default_technology()) == len({row.key for row in rows}) == 53
     assert all(row.source and row.cost.low <= row.cost.value <= row.cost.high for row in rows)
-    assert default_technology().nodes == ("45nm", "7nm")
+    assert default_technology().nodes == ("45nm", "7nm", "asap7-measured")
 
 
 def test_energy_does_not_rise_with_the_newer_node() -> None:
