@@ -234,7 +234,7 @@ def test_energy_grows_with_the_context_faster_than_the_context(name: str) -> Non
     ("change", "message"),
     [
         ({"arithmetic": "int4"}, "arithmetic is 'int4'; it must be one of ternary, fp16"),
-        ({"node": "3nm"}, "technology.csv has no node '3nm'; it has 45nm, 7nm"),
+        ({"node": "3nm"}, "technology.csv has no node '3nm'; it has 45nm, 7nm, asap7-measured"),
         ({"context": 0}, "context is 0; a whole number of 1 or more positions is needed"),
     ],
 )
