@@ -44,18 +44,18 @@ PRESETS: dict[str, AcceleratorConfig] = {
         weight_store_bytes=1 << 16,
     ),
     "icebreaker": AcceleratorConfig(
-        lanes=8,
-        rows=2,
+        lanes=4,
+        rows=1,
         tokens_max=1,
-        k_max=2048,
-        m_max=4096,
+        k_max=1024,
+        m_max=1024,
         weight_port_bits=32,
         act_port_bits=32,
         result_port_bits=32,
         negation="carry",
         levels_per_register=4,
         weight_store="bram",
-        weight_store_bytes=1 << 16,
+        weight_store_bytes=1 << 15,
     ),
 }
 

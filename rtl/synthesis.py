@@ -53,11 +53,29 @@ def _map_ecp5(synth: str) -> str:
     )
 
 
+def _map_ice40(synth: str) -> str:
+    """Return the commands of a whole mapping for iCE40.
+
+    The eight cells of a tile share enable and reset, so a register with its own enable takes a whole tile: those
+    of fewer than six flip-flops become logic, most of it in the LUTs of the flip-flops' own cells.
+    """
+    kinds = ["$_DFF_?_", "$_DFFE_?P_", "$_DFF_?P?_", "$_DFFE_?P?P_", "$_SDFF_?P?_", "$_SDFFCE_?P?P_"]
+    cells = " ".join(f"-cell {kind} 0" for kind in kinds)
+    return "\n".join(
+        (
+            YOSYS_PREPARATION,
+            f"{synth} -run :map_ffs",
+            f"dfflegalize {cells} -cell $_DLATCH_?_ x -mince 6 -minsrst 6",
+            f"{synth} -run map_ffs:",
+        )
+    )
+
+
 #: The same for designs that are placed whole, where memories become block RAM. Multipliers stay out, for there are
 #: none.
 MAPPED_SCRIPTS = {
     "ecp5": _map_ecp5("synth_ecp5 -top top -nodsp -nowidelut"),
-    "ice40": f"{YOSYS_PREPARATION}\nsynth_ice40 -top top -spram",
+    "ice40": _map_ice40("synth_ice40 -top top -spram"),
 }
 #: The same with the multiplexers behind ECP5's LUTs: control logic is a level shorter, for a few LUTs more.
 FAST_SCRIPTS = MAPPED_SCRIPTS | {"ecp5": _map_ecp5("synth_ecp5 -top top -nodsp")}
