@@ -59,6 +59,7 @@ SLOW = {
     "tritforge fpga --board ulx3s",
     "tritforge fpga --board ulx3s --set lanes=32 --freq 100 --seeds 8 -o build/small",
     "tritforge fpga --target ecp5-85k --config ecp5 --freq 200",
+    "tritforge fpga --target ecp5-85k --config ecp5-3072 --freq 50 --seeds 1 -o build/ecp5-3072",
     "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry -o build/zynq",
     "tritforge bench array --quick",
     "python benchmarks/bench_cosim.py",
