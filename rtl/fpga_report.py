@@ -202,10 +202,12 @@ def timing_advice(build: FpgaBuild) -> str:
         advice.append(f"--freq {float(slower_clock):.10g}" if slower_clock else "another board's clock")
     else:
         advice.append(f"--freq {slower}")
-    advice.append(f"fewer lanes (--set lanes={design.config.lanes // 2})")
+    config = design.config
+    if config.lanes % (2 * config.acts_per_beat) == 0:
+        advice.append(f"fewer lanes (--set lanes={config.lanes // 2})")
     return (
         f"timing fails on {design.title}: {got:.1f} MHz of {wanted:g} MHz, {late:.2f} ns too long in the "
-        f"{build.path.end.block}; try {', '.join(advice[:-1])} or {advice[-1]}"
+        f"{build.path.end.block}; try {' or '.join(filter(None, (', '.join(advice[:-1]), advice[-1])))}"
     )
 
 

@@ -117,7 +117,7 @@ def test_timing_that_fails_ends_with_status_1_and_what_to_change(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == (
         "tritforge: timing fails on 1BitSquared iCEBreaker (iCE40UP5K): 20.0 MHz of 24 MHz, 8.33 ns too long in the "
-        "result queue; try more placements (--seeds 8), --freq 19.875 or fewer lanes (--set lanes=2); "
+        "result queue; try more placements (--seeds 8) or --freq 19.875; "
         "--allow-slow writes the bitstream all the same"
     )
     assert json.loads((tmp_path / "report.json").read_text())["ok"] is False
