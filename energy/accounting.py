@@ -1,8 +1,8 @@
 """Energy of a model under a named accounting: operation counts times technology rows, part by part."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import fsum
 from typing import Any
 
@@ -158,19 +158,23 @@ class EnergyResult:
         }
 
 
-def price(counts: Iterable[ComponentCount], technology: Technology, node: str) -> tuple[ComponentEnergy, ...]:
+def price(
+    counts: Iterable[ComponentCount], row_of: Callable[[str], TechnologyRow]
+) -> tuple[ComponentEnergy, ...]:
     """Give every counted operation its technology row.
 
-    Raises
-    ------
-    InputError
-        The table has no such node, or lacks one of the operations in it.
+    Parameters
+    ----------
+    counts
+        Operations by component.
+    row_of
+        Returns the row of an operation, or raises InputError where there is none.
     """
     return tuple(
         ComponentEnergy(
             component=part.name,
             count=count,
-            row=technology.row(node, operation),
+            row=row_of(operation),
             terms=tuple(part.terms.get(operation, ())),
         )
         for part in counts
@@ -217,7 +221,7 @@ def paper_energy(
         phase="prefill",
         context=context,
         batch=1,
-        components=price(COUNTS[arithmetic](shape, context), table, node),
+        components=price(COUNTS[arithmetic](shape, context), partial(table.row, node)),
         symbols={
             "S": context,
             "L": shape.num_hidden_layers,

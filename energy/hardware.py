@@ -11,7 +11,9 @@ that it sees once for all heads of a group. Experts share the positions of a blo
 of t positions meets ``min(E, t k)`` experts.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from tritforge.energy.accounting import EnergyResult, price
 from tritforge.energy.baselines import datapath
@@ -29,7 +31,7 @@ from tritforge.energy.hardware_layers import (
     count_router,
 )
 from tritforge.energy.scenario import Scenario
-from tritforge.energy.technology import Technology, default_technology
+from tritforge.energy.technology import Technology, TechnologyRow, default_technology
 from tritforge.models.shapes import ModelShape
 
 #: What the ``hardware`` accounting leaves out, for whoever reads its totals.
@@ -292,15 +294,44 @@ def hardware_energy(
     """
     scenario = scenario or Scenario()
     table = technology or default_technology()
+    counts = count_hardware(shape, scenario, arithmetic)
+    return hardware_result(
+        shape, scenario, arithmetic, counts, accounting="hardware", node=node, row_of=partial(table.row, node)
+    )
+
+
+def hardware_result(
+    shape: ModelShape,
+    scenario: Scenario,
+    arithmetic: str,
+    counts: Iterable[ComponentCount],
+    *,
+    accounting: str,
+    node: str,
+    row_of: Callable[[str], TechnologyRow],
+) -> EnergyResult:
+    """Return the result of an accounting of this dataflow.
+
+    Parameters
+    ----------
+    shape, scenario, arithmetic
+        What was counted.
+    counts
+        Of `count_hardware`.
+    accounting, node
+        What the result is called.
+    row_of
+        Returns the row of an operation, as `price` takes it.
+    """
     return EnergyResult(
         model=shape.name,
-        accounting="hardware",
+        accounting=accounting,
         arithmetic=arithmetic,
         node=node,
         phase=scenario.phase,
         context=scenario.context,
         batch=scenario.batch,
-        components=price(count_hardware(shape, scenario, arithmetic), table, node),
+        components=price(counts, row_of),
         options=scenario.to_dict(),
         symbols=symbols(shape, scenario),
         notes=notes(shape, scenario),

@@ -10,10 +10,11 @@ wires: those keep the published rows of `MEMORY_NODE`, which the components of a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from tritforge.energy import hardware
-from tritforge.energy.accounting import ComponentEnergy, EnergyResult, paper_energy, ratio
+from tritforge.energy.accounting import EnergyResult, paper_energy, ratio
 from tritforge.energy.baselines import ARITHMETICS
 from tritforge.energy.published import figure_3
 from tritforge.energy.scenario import Scenario
@@ -80,28 +81,14 @@ def measured_energy(
     """
     scenario = scenario or Scenario()
     table = default_technology() if technology is None else technology
-    parts = hardware.count_hardware(shape, scenario, arithmetic, at_gates=True)
-    return EnergyResult(
-        model=shape.name,
+    return hardware.hardware_result(
+        shape,
+        scenario,
+        arithmetic,
+        hardware.count_hardware(shape, scenario, arithmetic, at_gates=True),
         accounting="measured",
-        arithmetic=arithmetic,
         node=NODE,
-        phase=scenario.phase,
-        context=scenario.context,
-        batch=scenario.batch,
-        components=tuple(
-            ComponentEnergy(
-                component=part.name,
-                count=count,
-                row=measured_row(table, operation),
-                terms=tuple(part.terms.get(operation, ())),
-            )
-            for part in parts
-            for operation, count in part.operations.items()
-        ),
-        options=scenario.to_dict(),
-        symbols=hardware.symbols(shape, scenario),
-        notes=hardware.notes(shape, scenario),
+        row_of=partial(measured_row, table),
     )
 
 

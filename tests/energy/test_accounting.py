@@ -1,5 +1,6 @@
 """Energies: sums of parts, bounds, ratios, and published energies of other papers than Figure 3."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -246,7 +247,10 @@ def test_unknown_names_and_wrong_numbers_are_rejected(change: dict[str, Any], me
 
 def test_an_operation_without_a_row_is_rejected() -> None:
     with pytest.raises(InputError) as caught:
-        price([ComponentCount(name="linears", operations={"int4.mul": 1})], default_technology(), "7nm")
+        price(
+            [ComponentCount(name="linears", operations={"int4.mul": 1})],
+            partial(default_technology().row, "7nm"),
+        )
     assert str(caught.value).startswith(
         "technology.csv has no operation 'int4.mul' at 7nm; it has int8.add, "
     )
