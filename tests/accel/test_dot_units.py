@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from amaranth.sim import Simulator, SimulatorContext
+from pipelines import pack, results_of
 
 from tritforge.accel.codes import I2_CODES
 from tritforge.accel.config import AcceleratorConfig
@@ -51,35 +51,24 @@ def operands(unit: DotUnit, count: int) -> tuple[Words, Words, Words]:
     return acts, weights, partial
 
 
-def pack(values: Words, bits: int) -> int:
-    return sum((int(value) & ((1 << bits) - 1)) << bits * place for place, value in enumerate(values))
-
-
 @pytest.mark.parametrize("name", UNITS)
 def test_a_sum_leaves_at_its_time_with_a_new_one_in_every_cycle(name: str) -> None:
     unit = UNITS[name]()
     count = 60
     acts, weights, partial = operands(unit, count)
     codes = np.vectorize(I2_CODES.__getitem__)(weights) if isinstance(unit, TernaryDot) else weights
-    found = []
-
-    async def bench(context: SimulatorContext) -> None:
-        for cycle in range(count + unit.latency):
-            if cycle < count:
-                context.set(unit.acts, pack(acts[cycle], unit.act_bits))
-                context.set(unit.weights, pack(codes[cycle], unit.weight_bits))
-            if 0 <= cycle - unit.partial_delay < count:
-                late = int(partial[cycle - unit.partial_delay]) & ((1 << unit.sum_bits) - 1)
-                context.set(unit.partial, late)
-            if cycle >= unit.latency:
-                found.append(context.get(unit.sum))
-            await context.tick()
-
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert np.array_equal(np.array(found), unit.model(acts, weights, partial))
+    found = results_of(
+        unit,
+        {
+            "acts": [pack(words, unit.act_bits) for words in acts],
+            "weights": [pack(words, unit.weight_bits) for words in codes],
+            "partial": [int(word) & ((1 << unit.sum_bits) - 1) for word in partial],
+        },
+        unit.sum,
+        latency=unit.latency,
+        delays={"partial": unit.partial_delay},
+    )
+    assert np.array_equal(found, unit.model(acts, weights, partial))
 
 
 def test_integer_models_are_the_exact_sum() -> None:
@@ -118,21 +107,9 @@ def test_a_unit_alone_keeps_its_time(unit: LoneUnit, draw: int) -> None:
     a, b = random.integers(-draw, draw or 1 << 16, (2, count))
     a[0], b[0] = (-draw, -draw) if draw else (0x3FF, 0x7BFF)
     mask = (1 << unit.operand_bits) - 1
-    found = []
-
-    async def bench(context: SimulatorContext) -> None:
-        for cycle in range(count + unit.latency):
-            context.set(unit.a, int(a[min(cycle, count - 1)]) & mask)
-            context.set(unit.b, int(b[min(cycle, count - 1)]) & mask)
-            if cycle >= unit.latency:
-                found.append(context.get(unit.result))
-            await context.tick()
-
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert np.array_equal(np.array(found), unit.model(a, b))
+    words = {"a": [int(word) & mask for word in a], "b": [int(word) & mask for word in b]}
+    found = results_of(unit, words, unit.result, latency=unit.latency)
+    assert np.array_equal(found, unit.model(a, b))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 import pytest
-from amaranth.sim import Simulator, SimulatorContext
+from pipelines import pack, results_of
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.float_dot import DOT_STEPS, FusedDot, exact_window
@@ -160,27 +160,18 @@ def test_the_hardware_equals_the_model_whatever_its_registers(
     c = c[::lanes].copy()
     c[:40] = random.choice(corner, 40)
     a, b = a.reshape(count, lanes), b.reshape(count, lanes)
-    found = []
-
-    def pack(words: Patterns) -> int:
-        return sum(int(word) << 16 * place for place, word in enumerate(words))
-
-    async def bench(context: SimulatorContext) -> None:
-        for cycle in range(count + unit.latency):
-            if cycle < count:
-                context.set(unit.a, pack(a[cycle]))
-                context.set(unit.b, pack(b[cycle]))
-            if 0 <= cycle - unit.addend_delay < count:
-                context.set(unit.addend, int(c[cycle - unit.addend_delay]))
-            if cycle >= unit.latency:
-                found.append(context.get(unit.result))
-            await context.tick()
-
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert np.array_equal(np.array(found), unit.model(a, b, c))
+    found = results_of(
+        unit,
+        {
+            "a": [pack(words, FP16.bits) for words in a],
+            "b": [pack(words, FP16.bits) for words in b],
+            "addend": [int(word) for word in c],
+        },
+        unit.result,
+        latency=unit.latency,
+        delays={"addend": unit.addend_delay},
+    )
+    assert np.array_equal(found, unit.model(a, b, c))
 
 
 def test_windows_and_errors() -> None:
