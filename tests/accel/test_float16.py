@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from amaranth.sim import Simulator, SimulatorContext
+from pipelines import results_of
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.float16 import FP16, FP32, FloatAdder, FloatMultiplier
@@ -107,23 +107,10 @@ def test_the_hardware_equals_the_model_with_a_new_operation_in_every_cycle(
     pairs = [corner_pairs(), random_pairs(500 if options else 4000, seed=6)]
     a = np.concatenate([pair[0] for pair in pairs])
     b = np.concatenate([pair[1] for pair in pairs])
-    found = []
-
-    async def bench(context: SimulatorContext) -> None:
-        for cycle in range(len(a) + unit.latency):
-            if cycle < len(a):
-                context.set(unit.a, int(a[cycle]))
-                context.set(unit.b, int(b[cycle]))
-            if cycle >= unit.latency:
-                found.append(context.get(getattr(unit, name)))
-            await context.tick()
-
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    operands = {"a": [int(word) for word in a], "b": [int(word) for word in b]}
+    found = results_of(unit, operands, getattr(unit, name), latency=unit.latency)
     assert len(found) == len(a)
-    assert np.array_equal(np.array(found), unit.model(a, b))
+    assert np.array_equal(found, unit.model(a, b))
 
 
 def test_a_product_in_a_wider_format_is_exact() -> None:
