@@ -22,6 +22,7 @@ from tritforge.cli.common import (
     settings_option,
     write_json,
 )
+from tritforge.cli.completers import complete_model
 from tritforge.cli.progress import share_done
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ TOOLS = ("numpy",)
 @baud_option
 @config_option
 @settings_option
-@click.option("--model", help="Run a model's layers in place of the seeded products.")
+@click.option(
+    "--model", shell_complete=complete_model, help="Run a model's layers in place of the seeded products."
+)
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option(

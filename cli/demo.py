@@ -10,12 +10,19 @@ from tritforge.cli.common import (
     config_option,
     write_json,
 )
+from tritforge.cli.completers import complete_model
 
 TOKENS = 16
 
 
 @click.command(name="demo")
-@click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
+@click.option(
+    "--model",
+    default="austen",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A shipped model or a checkpoint's path.",
+)
 @click.option("--layer", type=int, default=0, show_default=True, help="The layer that runs on the RTL.")
 @config_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the place in the text.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tritforge.cli.completers import complete_config
+
 if TYPE_CHECKING:
     from tritforge.energy.scenario import Scenario
     from tritforge.energy.technology import Technology
@@ -27,7 +29,10 @@ _HARDWARE = {
         "--batch", type=click.IntRange(min=1), metavar="N", help="Sequences.  [default: 1]"
     ),
     "config": click.option(
-        "--config", metavar="NAME|FILE", help="A preset or a TOML file.  [default: default]"
+        "--config",
+        metavar="NAME|FILE",
+        shell_complete=complete_config,
+        help="A preset or a TOML file.  [default: default]",
     ),
     "packing": click.option(
         "--packing",

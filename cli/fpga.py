@@ -11,6 +11,7 @@ import click
 from tritforge.accel.presets import PRESETS, load_config
 from tritforge.cli import fpga_xilinx
 from tritforge.cli.common import examples, json_option, parse_settings, progress, settings_option, write_json
+from tritforge.cli.completers import complete_config, complete_shape
 
 if TYPE_CHECKING:
     from tritforge.accel.config import AcceleratorConfig
@@ -60,6 +61,7 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
 @click.option(
     "--config",
     "config_name",
+    shell_complete=complete_config,
     help=f"A preset ({', '.join(PRESETS)}) or a TOML file.  "
     "[default: the board's preset; ecp5 for an ECP5, default for others]",
 )
@@ -78,7 +80,12 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
 )
 @click.option("--allow-slow", is_flag=True, help="Write the bitstream though timing fails.")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="Tell this model's tokens/s; may repeat."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_shape,
+    help="Tell this model's tokens/s; may repeat.",
 )
 @click.option(
     "--bandwidth", type=click.FloatRange(0, min_open=True), metavar="GB/S", help="Of a memory to reckon with."

@@ -11,6 +11,7 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
 from tritforge.cli.bench_options import docs_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
+from tritforge.cli.completers import complete_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,13 @@ TEXT_TOKENS = 64
 @click.option(
     "--designs", default="", metavar="NAME,...", help="Only these; docs/gates.md has them.  [default: all]"
 )
-@click.option("--model", default="austen", show_default=True, help="Whose operands: a model with text.")
+@click.option(
+    "--model",
+    default="austen",
+    show_default=True,
+    shell_complete=complete_model,
+    help="Whose operands: a model with text.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of text, rows and draws.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: processors]")
 @click.option(

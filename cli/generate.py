@@ -23,6 +23,7 @@ from tritforge.cli.common import (
     settings_option,
     write_json,
 )
+from tritforge.cli.completers import complete_model
 from tritforge.cli.cosim import TOOLS
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ if TYPE_CHECKING:
         'tritforge generate --prompt "It is " --backend board --port /dev/ttyUSB0',
     ),
 )
-@click.option("--model", default="austen", show_default=True, help="A shipped model or a checkpoint's path.")
+@click.option(
+    "--model",
+    default="austen",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A shipped model or a checkpoint's path.",
+)
 @click.option("--prompt", required=True, help="Text to go on from.")
 @click.option("--tokens", type=click.IntRange(min=1), default=64, show_default=True, help="Tokens to write.")
 @click.option(

@@ -7,21 +7,18 @@ A sub-command's module is imported when the command runs or asks for its own hel
 import os
 import sys
 from collections.abc import Sequence
-from errno import EDQUOT, ENOSPC, EPIPE
 from importlib import import_module
-from importlib.metadata import version
 from io import TextIOWrapper
 
 import click
 
-from tritforge.accel.errors import (
-    BoardError,
-    InputError,
-    MissingToolError,
-    SimulationError,
-    VerificationError,
-)
+from tritforge.cli.common import examples
+from tritforge.cli.ending import ENDINGS, explain
+from tritforge.cli.signals import PIPE_CLOSED, signals_raised
+from tritforge.cli.version import version_option
 
+#: Through which a shell asks what could be typed next; the name that the scripts of `tritforge completion` set.
+COMPLETE_VARIABLE = "_TRITFORGE_COMPLETE"
 #: Sub-commands and their line in ``tritforge --help``, in the order of a user's day.
 COMMANDS = {
     "demo": "Run the whole job: Verilog, co-simulation, energy, a plot and a summary.",
@@ -36,6 +33,7 @@ COMMANDS = {
     "bench": "Cells, clock and speed of the generated hardware beside others, in the same tools.",
     "model": "What a checkpoint is made of; conversion between its formats and the accelerator's image.",
     "models": "Shapes of models with their sources; one model's parameters, memory and speed.",
+    "completion": "Print the script with which a shell completes commands, options and names.",
 }
 
 
@@ -57,12 +55,22 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("tritforge"), prog_name="tritforge")
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "tritforge demo",
+        "tritforge verilog --config tiny -o build/core.v",
+        "tritforge cosim --model austen --layer 0",
+        "tritforge energy --model bitnet-b1.58-2B-4T",
+    ),
+)
+@version_option
 def cli() -> None:
     """Generate, verify and weigh MAC-free accelerators for ternary language models.
 
-    Exit status: 0 done and equal, 1 a comparison failed, 2 bad input, 3 a missing tool, 130 interrupted.
+    Exit status: 0 done and equal, 1 a comparison or a check failed, 2 bad input, 3 a missing tool, 130 interrupted,
+    141 the reader of the output left, 143 terminated. Errors are one line on standard error.
     """
 
 
@@ -72,47 +80,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A terminal that has no sign for a letter or a unit gets its number.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    status: object
     try:
-        status = cli.main(arguments, prog_name="tritforge", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Exit as leave:
-        status = leave.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        status = error.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "tritforge"
-        # A missing choice is explained in several lines.
-        message = " ".join(error.format_message().split())
-        click.echo(f"tritforge: {message} See {command} --help.", err=True)
-        status = error.exit_code
-    except InputError as error:
-        click.echo(f"tritforge: {error}", err=True)
-        status = 2
-    except OSError as error:
-        # Commands name what is wrong with their own files; this is a disk without room, or a path that has no answer.
-        where = f": {error.filename}" if error.filename else ""
-        cure = "make room" if error.errno in {ENOSPC, EDQUOT} else "choose another path"
-        if error.errno != EPIPE:
-            click.echo(f"tritforge: {error.strerror or error}{where}; {cure}", err=True)
-        _leave_unwritten()
-        status = 2
-    except MissingToolError as error:
-        click.echo(f"tritforge: {error}", err=True)
-        status = 3
-    except (BoardError, SimulationError, VerificationError) as error:
-        click.echo(f"tritforge: {error}", err=True)
-        status = 1
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("tritforge: interrupted", err=True)
-        status = 130
-    sys.exit(status if isinstance(status, int) else 0)
+        with signals_raised():
+            status = _run(sys.argv[1:] if arguments is None else arguments)
+            sys.stdout.flush()
+    except ENDINGS as error:
+        status = explain(error)
+    except SystemExit as leave:
+        if not isinstance(leave.__context__, BrokenPipeError):
+            raise
+        # Rich leaves so when nobody reads the output any more.
+        status = PIPE_CLOSED
+    sys.exit(int(status) if isinstance(status, int) else 0)
 
 
-def _leave_unwritten() -> None:
-    """Let go of output that cannot be written, which Python would try again to write when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(arguments: Sequence[str]) -> object:
+    """Run a command, or answer a shell that completes one; return what the command returns, its exit status.
+
+    Click's own `main` would do so too, but turns a reader that leaves into a status like that of a failed check.
+    """
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "tritforge", COMPLETE_VARIABLE, instruction)
+    with cli.make_context("tritforge", list(arguments)) as context:
+        return cli.invoke(context)

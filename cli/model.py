@@ -11,6 +11,7 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
 from tritforge.cli.common import examples, json_option, parse_settings, write_json
+from tritforge.cli.completers import complete_config, complete_model
 from tritforge.cli.progress import share_done
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _quantise_option = click.option(
 
 
 def _config_option(purpose: str) -> Callable[[_Command], _Command]:
-    return click.option("--config", "config_name", metavar="NAME", help=purpose)
+    return click.option(
+        "--config", "config_name", metavar="NAME", shell_complete=complete_config, help=purpose
+    )
 
 
 def _layout_option(name: str, purpose: str) -> Callable[[_Command], _Command]:
@@ -54,7 +57,7 @@ def command() -> None:
         "tritforge model inspect ggml-model-i2_s.gguf --i2s-layout x86 --all",
     ),
 )
-@click.argument("path")
+@click.argument("path", shell_complete=complete_model)
 @_config_option("Accelerator to fit: a preset or a TOML file.  [default: an image's own, otherwise default]")
 @_settings_option
 @_layout_option("--i2s-layout", "Build of bitnet.cpp that wrote a GGUF file's i2_s.")
@@ -144,7 +147,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
         "tritforge model convert austen austen-image --to image --config ecp5 --set packing=s8",
     ),
 )
-@click.argument("path")
+@click.argument("path", shell_complete=complete_model)
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option(
     "--to",

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tritforge.accel.errors import InputError
 from tritforge.cli.common import json_option, write_json
+from tritforge.cli.completers import complete_device, complete_shape
 from tritforge.cli.tables import new_table, table_console
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @click.command("models")
-@click.argument("name", required=False, metavar="[NAME|PATH|TEXT]")
+@click.argument("name", required=False, metavar="[NAME|PATH|TEXT]", shell_complete=complete_shape)
 @click.option(
     "--context", type=click.IntRange(min=1), default=2048, show_default=True, help="Tokens a sequence."
 )
@@ -34,7 +35,13 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="Width of cached keys and values.",
 )
-@click.option("--device", "device_name", metavar="NAME", help="A known device, such as a100-80gb.")
+@click.option(
+    "--device",
+    "device_name",
+    metavar="NAME",
+    shell_complete=complete_device,
+    help="A known device, such as a100-80gb.",
+)
 @click.option("--bandwidth", type=_POSITIVE, metavar="GB/S", help="Memory bandwidth of the device.")
 @click.option("--rate", type=_POSITIVE, metavar="TOP/S", help="Its operations; a multiply-accumulate is two.")
 @click.option("--memory", type=_POSITIVE, metavar="GB", help="Its memory.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tritforge.accel.errors import InputError
+from tritforge.cli.completers import complete_shape
 
 if TYPE_CHECKING:
     from tritforge.models.shapes import ModelShape
@@ -28,6 +29,7 @@ _OPTIONS = (
     click.option(
         "--model",
         metavar="NAME|PATH",
+        shell_complete=complete_shape,
         help="A model shape (see `tritforge models`), a shipped model, a checkpoint, or a config.json "
         "or its folder.",
     ),

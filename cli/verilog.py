@@ -14,6 +14,7 @@ from tritforge.cli.common import (
     parse_settings,
     settings_option,
 )
+from tritforge.cli.completers import complete_config
 
 
 def make_stimulus(config: Any, seed: int) -> Any:
@@ -103,6 +104,7 @@ def read_axi_settings(top: str, settings: tuple[str, ...]) -> AxiConfig | None:
     "config_name",
     default="default",
     show_default=True,
+    shell_complete=complete_config,
     help=f"A preset ({', '.join(PRESETS)}) or a TOML file.",
 )
 @settings_option

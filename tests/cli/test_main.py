@@ -101,7 +101,7 @@ def test_a_reader_that_leaves_ends_the_output_silently() -> None:
         assert command.stderr is not None
         command.stdout.close()
         assert command.stderr.read() == b""
-        assert command.wait() == 1
+        assert command.wait() == 141
 
 
 def test_signs_that_the_output_does_not_have_are_shown_by_their_numbers() -> None:
