@@ -19,3 +19,7 @@ class VerificationError(RuntimeError):
 
 class BoardError(RuntimeError):
     """A board that does not answer, or reports an error; the message says what was tried. Exit status 1."""
+
+
+class WorkerError(RuntimeError):
+    """Workers that ended before their work did; the message says what to look at. Exit status 1."""

@@ -1,0 +1,105 @@
+"""Where independent pieces of work run: in this process, in processes of this machine, or on a Dask cluster."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from tritforge.accel.errors import InputError, WorkerError
+from tritforge.accel.parallel import SerialExecutor
+
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Work on the Dask cluster of this scheduler (HOST:PORT), not on this machine.",
+)
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--jobs`` and ``--scheduler`` to a command, as `open_executor` takes them."""
+    jobs = click.option(
+        "-j", "--jobs", type=click.IntRange(1), help="Processes side by side.  [default: processors]"
+    )
+    return jobs(scheduler_option(command))
+
+
+@contextmanager
+def open_executor(
+    jobs: int | None = None, scheduler: str | None = None, *, packages: Sequence[str] = ()
+) -> Iterator[Executor]:
+    """Yield what runs pieces of work; see `tritforge.accel.parallel.as_done`.
+
+    Errors that the pieces raise leave the block as they are. When the block is left early, pieces that have not
+    begun are cancelled, and processes of this machine are ended.
+
+    Parameters
+    ----------
+    jobs
+        Processes; with one, pieces run in this process. None takes as many as there are processors.
+    scheduler
+        Address of a Dask scheduler, or None for this machine.
+    packages
+        Python packages on which results depend; a cluster's workers must have this process's versions.
+
+    Raises
+    ------
+    InputError
+        Both are given, there is no scheduler at the address, or its workers are not the same program.
+    MissingToolError
+        A scheduler without Dask.
+    WorkerError
+        Workers ended before their work did.
+    """
+    if scheduler is not None:
+        if jobs is not None:
+            raise InputError(
+                f"jobs is {jobs} and scheduler is {scheduler}; a cluster has its own workers, so leave out --jobs"
+            )
+        from tritforge.cli.cluster import cluster_executor
+
+        with cluster_executor(scheduler, packages=packages) as executor:
+            yield executor
+        return
+    jobs = jobs or os.cpu_count() or 1
+    if jobs == 1:
+        yield SerialExecutor()
+        return
+    with _local_pool(jobs) as executor:
+        yield executor
+
+
+@contextmanager
+def _local_pool(jobs: int) -> Iterator[Executor]:
+    """Yield a pool of processes that end with the block, however it ends."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_on_signals
+    )
+    try:
+        yield pool
+        pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise WorkerError(
+            "a worker process ended in the middle of its work, killed or out of memory; "
+            "run the command again, with fewer --jobs where memory is short"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+
+
+def _leave_on_signals() -> None:
+    """Let an interruption, or this process's end, unwind a piece of work, so that the tools that it runs end too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
