@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := accel models sim energy rtl report cli
+PACKAGES := accel models sim energy rtl explore report cli
 
 .PHONY: help demo docs test test-slow fpga-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help

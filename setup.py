@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-ROOTS = ("accel", "models", "sim", "energy", "rtl", "report", "cli")
+ROOTS = ("accel", "models", "sim", "energy", "rtl", "explore", "report", "cli")
 setup(
     packages=[f"tritforge.{p}" for r in ROOTS for p in (r, *(f"{r}.{s}" for s in find_packages(r)))],
     package_dir={f"tritforge.{r}": r for r in ROOTS},

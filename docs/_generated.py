@@ -17,7 +17,7 @@ from tritforge.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Folders whose modules are for users of the library; the command line has a page of its own.
-FOLDERS = ("accel", "models", "sim", "energy", "rtl", "report")
+FOLDERS = ("accel", "models", "sim", "energy", "rtl", "explore", "report")
 #: Files of the repository that are pages as they are: path, page.
 COPIED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 #: Width of the help texts, in characters.

@@ -129,14 +129,14 @@ def test_every_command_and_every_module_has_its_help(site: Path) -> None:
     page = (site / "commands.html").read_text()
     for name in COMMANDS:
         assert f">tritforge {name}" in page
-    for folder in ("accel", "models", "sim", "energy", "rtl", "report"):
+    for folder in ("accel", "models", "sim", "energy", "rtl", "explore", "report"):
         for path in (ROOT / folder).glob("[a-z]*.py"):
             assert (site / "api" / folder / f"{path.stem}.html").is_file(), path
 
 
 def test_every_file_that_a_page_names_exists() -> None:
     """Code spans such as `tests/formal/test_axi.py`; what is made by a command lies under `build/`."""
-    pattern = re.compile(r"`((?:accel|benchmarks|cli|docs|energy|models|report|rtl|sim|tests)/[\w/.-]+\.\w+)`")
+    pattern = re.compile(r"`((?:accel|benchmarks|cli|docs|energy|explore|models|report|rtl|sim|tests)/[\w/.-]+\.\w+)`")
     named = {(page.name, name) for page in doc_pages() for name in pattern.findall(page.read_text())}
     assert len(named) >= 40
     elsewhere = {"docs/gguf.md", "docs/overview.md"}  # of other projects, which the pages name with them
