@@ -139,21 +139,38 @@ def clean_netlist(netlist: Path, *, output: Path) -> CarryEnds:
     return ends
 
 
-def _run_router(netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None) -> None:
-    """Run nextpnr in the folder of a netlist."""
-    family = placement.part.family
-    keep = [family.routed[1], placement.routed(netlist).name] if placement.keep else []
-    report = placement.report(netlist)
-    run_tool(
-        [placement.tool, *placement.options, *keep, "--json", netlist.name, "--report", report.name],
-        log=netlist.with_name(f"{netlist.stem}.seed{placement.seed}.log"),
-        **({"watch": watch} if watch else {}),
-    )
+def _run_router(
+    netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None
+) -> dict[str, Any]:
+    """Run nextpnr in the folder of a netlist, and return its report.
+
+    What it writes has other names until it has ended: an interrupted run leaves nothing that looks like a result.
+    """
+    routed = placement.routed(netlist)
+    report, design = (path.with_name(f"partial.{path.name}") for path in (placement.report(netlist), routed))
+    keep = [placement.part.family.routed[1], design.name] if placement.keep else []
+    try:
+        run_tool(
+            [placement.tool, *placement.options, *keep, "--json", netlist.name, "--report", report.name],
+            log=netlist.with_name(f"{netlist.stem}.seed{placement.seed}.log"),
+            **({"watch": watch} if watch else {}),
+        )
+        found: dict[str, Any] = json.loads(report.read_text())
+        if placement.keep:
+            design.replace(routed)
+    finally:
+        report.unlink(missing_ok=True)
+        design.unlink(missing_ok=True)
+    return found
 
 
 def _stored(result: Path, key: str) -> dict[str, Any] | None:
     """Return what a file of results holds where it came from what `key` is the hash of."""
-    stored: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {}
+    try:
+        stored: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {}
+    except ValueError:
+        # A part of a report, of a run that something ended before results had names of their own.
+        return None
     return stored if stored.get("key") == key else None
 
 
@@ -185,8 +202,9 @@ def route(
     stored = _stored(result, key)
     if stored and (placement.routed(netlist).is_file() or not placement.keep):
         return dict(stored["report"])
-    _run_router(netlist, placement, watch=watch)
-    report: dict[str, Any] = json.loads(result.read_text())
+    # A report vouches for the routed design beside it, which is replaced first.
+    result.unlink(missing_ok=True)
+    report = _run_router(netlist, placement, watch=watch)
     write_atomically(result, json.dumps({"key": key, "report": report}) + "\n")
     return report
 

@@ -275,6 +275,8 @@ def synthesise_source(source: str, *, target: str, folder: Path, commands: str) 
         stored = json.loads(counts.read_text())
         if stored["key"] == key:
             return Synthesis(target=target, cells=stored["cells"], netlist=netlist)
+    # They belong to the netlist that is replaced now, and would vouch for what an interrupted run leaves of it.
+    counts.unlink(missing_ok=True)
     write_atomically(folder / f"{target}.il", source)
     write_atomically(folder / f"{target}.ys", script)
     run_tool(

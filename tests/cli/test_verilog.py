@@ -112,6 +112,10 @@ def test_the_bench_brings_the_cells_and_ties_what_a_plain_job_does_not_use(
         (["--set", "lane=8"], "unknown parameter 'lane'; the parameters are lanes, rows, tokens_max, "),
         (["--set", "lanes"], "setting is 'lanes'; NAME=VALUE is needed"),
         (["--name", "2core"], "name is '2core'; a Verilog identifier (letters, digits, _) is needed"),
+        (
+            ["--name", "module"],
+            "name is 'module', a reserved word of Verilog or SystemVerilog; choose another name",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -11,7 +11,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import SimulationError
 from tritforge.rtl import place_route as module
 from tritforge.rtl.netlist import CarryEnds
-from tritforge.rtl.place_route import Routed, clean_netlist, place_and_route
+from tritforge.rtl.place_route import Placement, Routed, clean_netlist, place_and_route, route
 from tritforge.rtl.synthesis import Synthesis, synthesise
 
 CONFIG = AcceleratorConfig(
@@ -74,7 +74,7 @@ def test_another_netlist_is_routed_anew(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
     def answer(command: list[str], *, log: Path) -> None:
-        assert command[-4:] == ["--json", "clean.json", "--report", "clean.seed1.report.json"]
+        assert command[-4:] == ["--json", "clean.json", "--report", "partial.clean.seed1.report.json"]
         (log.parent / command[-1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(module, "run_tool", answer)
@@ -82,6 +82,36 @@ def test_another_netlist_is_routed_anew(tmp_path: Path, monkeypatch: pytest.Monk
     assert place_and_route(netlist, seed=1) == expected
     assert json.loads((tmp_path / "clean.seed1.json").read_text())["routed"]["fmax_mhz"] == 150.5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean.json", "clean.seed1.json"]
+
+
+def test_an_interrupted_run_leaves_nothing_that_is_taken_for_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netlist = tmp_path / "clean.json"
+    netlist.write_text("{}")
+    whole = {"fmax": {}, "utilization": {}}
+    interrupted = True
+
+    def answer(command: list[str], *, log: Path) -> None:
+        design, report = command[command.index("--textcfg") + 1], command[-1]
+        (log.parent / design).write_text("half" if interrupted else "whole")
+        (log.parent / report).write_text('{"fmax": {' if interrupted else json.dumps(whole))
+        if interrupted:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_tool", answer)
+    placement = Placement(keep=True)
+    with pytest.raises(KeyboardInterrupt):
+        route(netlist, placement)
+    assert [path.name for path in tmp_path.iterdir()] == ["clean.json"]
+    # What another program left in the report's place is no result either.
+    placement.report(netlist).write_text('{"fmax": {')
+    placement.routed(netlist).write_text("half")
+    interrupted = False
+    assert route(netlist, placement) == whole
+    assert placement.routed(netlist).read_text() == "whole"
+    monkeypatch.setattr(module, "run_tool", lambda command, *, log: pytest.fail("routed again"))
+    assert route(netlist, placement) == whole
 
 
 def test_a_netlist_that_the_router_cannot_read_ends_with_its_log(tmp_path: Path) -> None:
