@@ -18,7 +18,7 @@ from functools import partial
 from tritforge.energy.accounting import EnergyResult, price
 from tritforge.energy.baselines import datapath
 from tritforge.energy.counts import ComponentCount
-from tritforge.energy.hardware_array import FLOAT_BITS, Datapath, Tally, count_matrix
+from tritforge.energy.hardware_array import FLOAT_BITS, Datapath, Tally
 from tritforge.energy.hardware_layers import (
     activation_name,
     count_attention,
@@ -30,6 +30,7 @@ from tritforge.energy.hardware_layers import (
     count_residuals,
     count_router,
 )
+from tritforge.energy.hardware_matrices import head_matrix, layer_matrices
 from tritforge.energy.scenario import Scenario
 from tritforge.energy.technology import Technology, TechnologyRow, default_technology
 from tritforge.models.shapes import ModelShape
@@ -42,6 +43,9 @@ LEFT_OUT = (
     "rotary tables, and the scales of the matrices (one number each)",
     "how the bits of real data switch: a row is the energy of an average operation",
 )
+
+#: Fields of a configuration that what surrounds ternary matrices depends on.
+SURROUNDING = ("tokens_max", "rows", "act_bits")
 
 #: Symbols of the formulas, with what they stand for.
 SYMBOLS = {
@@ -63,13 +67,6 @@ SYMBOLS = {
     "W": "lanes of a row",
     "T": "positions of a block",
 }
-
-
-def expert_loads(shape: ModelShape, scenario: Scenario) -> int:
-    """Count how often a feed-forward network comes from memory in one layer, over all blocks and experts."""
-    experts, active = shape.num_local_experts, shape.num_experts_per_tok
-    whole, rest = divmod(scenario.tokens, scenario.config.tokens_max)
-    return whole * min(experts, scenario.config.tokens_max * active) + min(experts, rest * active)
 
 
 def activation_memory(shape: ModelShape, scenario: Scenario) -> str:
@@ -103,8 +100,19 @@ def count_hardware(
     rows = replace(datapath(shape, scenario, arithmetic), at_gates=at_gates)
     tally = Tally()
     memory = activation_memory(shape, scenario)
+    for matrix in layer_matrices(shape, scenario):
+        matrix.count(tally, scenario, rows, memory)
+    count_surroundings(tally, shape, scenario, rows)
+    head = head_matrix(shape, scenario) if rows.name != "fp16" else None
+    if head:
+        head.count(tally, scenario, rows, memory)
+    return tally.components()
+
+
+def count_surroundings(tally: Tally, shape: ModelShape, scenario: Scenario, rows: Datapath) -> None:
+    """Count all but the matrices on the array; of a ternary accelerator, it depends on ``SURROUNDING`` alone."""
+    memory = activation_memory(shape, scenario)
     tokens, layers, h = scenario.tokens, shape.num_hidden_layers, shape.hidden_size
-    _count_matrices(tally, shape, scenario, rows, memory)
     if rows.quantised:
         _count_scaling(tally, shape, scenario, memory, rows.act_bits)
     if shape.mixer == "attention":
@@ -129,27 +137,6 @@ def count_hardware(
         "weights", dram, FLOAT_BITS * layers * scenario.blocks * gains, "16 L X gains of norms, and router"
     )
     _count_head(tally, shape, scenario, rows, memory)
-    return tally.components()
-
-
-def _count_matrices(tally: Tally, shape: ModelShape, scenario: Scenario, rows: Datapath, memory: str) -> None:
-    loads = expert_loads(shape, scenario)
-    # Matrices of one shape are counted together.
-    alike: dict[tuple[int, int, bool], int] = {}
-    for linear in shape.linears:
-        key = (linear.inputs, linear.outputs, linear.name.startswith("mlp"))
-        alike[key] = alike.get(key, 0) + 1
-    for (n, p, forward), copies in alike.items():
-        count_matrix(
-            tally,
-            scenario,
-            rows,
-            memory,
-            shape=(n, p),
-            tokens=scenario.tokens * (shape.num_experts_per_tok if forward else 1),
-            loads=loads if forward else scenario.blocks,
-            copies=copies * shape.num_hidden_layers,
-        )
 
 
 def _count_scaling(tally: Tally, shape: ModelShape, scenario: Scenario, memory: str, bits: int) -> None:
@@ -181,22 +168,11 @@ def _count_head(tally: Tally, shape: ModelShape, scenario: Scenario, rows: Datap
         return
     vocabulary = shape.vocab_size
     tally.add("embedding", dram, FLOAT_BITS * scenario.tokens * h, "16 N h")
-    passes = -(-positions // scenario.config.tokens_max)
     if shape.lm_head_ternary and rows.name != "fp16":
-        count_matrix(
-            tally,
-            scenario,
-            rows,
-            memory,
-            shape=(h, vocabulary),
-            tokens=positions,
-            loads=passes,
-            copies=1,
-            names=("lm_head", "lm_head_weights"),
-        )
         count_quantise(tally, memory, positions, h, "Z, n = h")
         count_dequantise(tally, positions, vocabulary, "Z, n = V")
         return
+    passes = -(-positions // scenario.config.tokens_max)
     tally.add("lm_head", "fp16.mul", positions * vocabulary * h, "Z V h")
     tally.add("lm_head", "fp16.add", positions * vocabulary * (h - 1), "Z V (h - 1)")
     weights = FLOAT_BITS * passes * vocabulary * h
