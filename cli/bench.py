@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 TARGETS = ("ecp5", "ice40", "xilinx")
 
 
-@click.group("bench")
+@click.group(
+    "bench",
+    epilog=examples(
+        "tritforge bench array --quick",
+        "tritforge bench fpga --design tiny --seeds 1",
+    ),
+)
 def command() -> None:
     """Measure the generated hardware beside others, in the same tools."""
 

@@ -10,9 +10,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(
     "completion",
     epilog=examples(
-        "tritforge completion bash > tritforge.bash",
-        "tritforge completion zsh > _tritforge",
-        "tritforge completion fish > tritforge.fish",
+        "tritforge completion bash",
+        "tritforge completion zsh",
+        "tritforge completion fish",
     ),
 )
 @click.argument("shell", type=click.Choice(SHELLS))

@@ -98,7 +98,7 @@ def run_with_progress(
     epilog=examples(
         "tritforge cosim --model austen --layer 0 --tokens 16",
         "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
-        "tritforge cosim --layer all --config tiny --json result.json",
+        "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
         "tritforge cosim --config ecp5 --gate-level",
     ),
 )

@@ -5,9 +5,12 @@ from typing import Any
 
 import click
 
+from tritforge.accel.files import check_writable
 from tritforge.accel.presets import load_config
 from tritforge.cli.common import (
     config_option,
+    examples,
+    json_option,
     write_json,
 )
 from tritforge.cli.completers import complete_model
@@ -15,7 +18,13 @@ from tritforge.cli.completers import complete_model
 TOKENS = 16
 
 
-@click.command(name="demo")
+@click.command(
+    name="demo",
+    epilog=examples(
+        "tritforge demo --output build/demo",
+        "tritforge demo --layer 1 --config ecp5 --seed 7 --output build/demo-ecp5",
+    ),
+)
 @click.option(
     "--model",
     default="austen",
@@ -34,7 +43,8 @@ TOKENS = 16
     show_default=True,
     help="Folder of all results.",
 )
-def command(model: str, layer: int, config_name: str, seed: int, output: Path) -> int:
+@json_option
+def command(model: str, layer: int, config_name: str, seed: int, output: Path, json_path: Path | None) -> int:
     """Run the whole job: Verilog, co-simulation, energy, a plot and a summary.
 
     A trained decoder layer runs on generated hardware with real activations of held-out text, every word
@@ -51,6 +61,8 @@ def command(model: str, layer: int, config_name: str, seed: int, output: Path) -
     checkpoint = load_model(model)
     layers = parse_layers(str(layer), checkpoint.config.num_hidden_layers)
     task = CosimTask(model=model, layers=layers, tokens=TOKENS, seed=seed)
+    if json_path is not None and str(json_path) != "-":
+        check_writable(json_path)
     console = Console(stderr=True)
 
     console.print(f"[1/4] Verilog of a {config.lanes}-lane, {config.rows}-row accelerator")
@@ -65,9 +77,12 @@ def command(model: str, layer: int, config_name: str, seed: int, output: Path) -
     ok = result["ok"] and energy["ok"]
     summary = {"ok": ok, "cosim": result, "energy": energy, "verilog_sha256": core.sha256}
     write_json(output / "summary.json", summary, tools=TOOLS)
-    for line in _summary(core, result, energy, output):
-        click.echo(line)
-    click.echo(f"{'OK' if ok else 'FAILED'}: {verdict(result)}")
+    if json_path is not None:
+        write_json(json_path, summary, tools=TOOLS)
+    if str(json_path) != "-":
+        for line in _summary(core, result, energy, output):
+            click.echo(line)
+        click.echo(f"{'OK' if ok else 'FAILED'}: {verdict(result)}")
     return 0 if ok else 1
 
 

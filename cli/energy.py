@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritforge.accel.errors import InputError
-from tritforge.cli.common import json_option, write_json
+from tritforge.cli.common import examples, json_option, write_json
 from tritforge.cli.energy_options import (
     SHIPPED,
     hardware_options,
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 FORMATS = ("table", "md", "csv", "json", "html")
 
 
-@click.command("energy")
+@click.command(
+    "energy",
+    epilog=examples(
+        "tritforge energy",
+        "tritforge energy --model bitnet-b1.58-2B-4T --accounting hardware --phase decode --context 4096",
+        "tritforge energy --model austen --accounting hardware --explain matrices",
+        "tritforge energy --hidden-size 4096 --layers 32 --heads 32 --intermediate-size 14336 --json -",
+    ),
+)
 @shape_options
 @click.option(
     "--accounting",

@@ -45,9 +45,9 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
     "fpga",
     epilog=examples(
         "tritforge fpga --board ulx3s",
-        "tritforge fpga --board ulx3s --set lanes=32 --freq 175 --seeds 4 -o build/small",
-        "tritforge fpga --target ecp5-85k --config ecp5",
-        "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry",
+        "tritforge fpga --board ulx3s --set lanes=32 --freq 100 --seeds 8 -o build/small",
+        "tritforge fpga --target ecp5-85k --config ecp5 --freq 200",
+        "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry -o build/zynq",
     ),
 )
 @click.option(

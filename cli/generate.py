@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.command(
     name="generate",
     epilog=examples(
-        'tritforge generate --model austen --prompt "It is a truth" --tokens 64 --backend rtl',
+        'tritforge generate --prompt "She was " --backend rtl',
         'tritforge generate --prompt "She was " --backend cycle --temperature 0.7 --json run.json',
         'tritforge generate --prompt "It is " --backend board --port /dev/ttyUSB0',
     ),

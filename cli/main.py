@@ -59,9 +59,9 @@ class _Lazy(click.Group):
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
-        "tritforge demo",
+        "tritforge demo --output build/demo",
         "tritforge verilog --config tiny -o build/core.v",
-        "tritforge cosim --model austen --layer 0",
+        "tritforge cosim --model austen --layer 0 --tokens 16",
         "tritforge energy --model bitnet-b1.58-2B-4T",
     ),
 )

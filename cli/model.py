@@ -40,7 +40,13 @@ def _layout_option(name: str, purpose: str) -> Callable[[_Command], _Command]:
     return click.option(name, type=click.Choice(["x86", "arm"]), help=purpose)
 
 
-@click.group("model")
+@click.group(
+    "model",
+    epilog=examples(
+        "tritforge model inspect austen",
+        "tritforge model convert austen austen.gguf --to gguf-tq1_0 --round-scales",
+    ),
+)
 def command() -> None:
     """Inspect and convert checkpoints.
 
@@ -53,7 +59,7 @@ def command() -> None:
     "inspect",
     epilog=examples(
         "tritforge model inspect austen",
-        "tritforge model inspect bitnet-b1.58-2B-4T --config wide --set k_max=16384 --json figures.json",
+        "tritforge model inspect PATH --config wide --set k_max=16384 --json figures.json",
         "tritforge model inspect ggml-model-i2_s.gguf --i2s-layout x86 --all",
     ),
 )
@@ -142,7 +148,7 @@ def _fit(accelerator: "AcceleratorConfig", shapes: dict[str, tuple[int, int]]) -
 @command.command(
     "convert",
     epilog=examples(
-        "tritforge model convert bitnet-b1.58-2B-4T model.safetensors --to native",
+        "tritforge model convert PATH model.safetensors --to native",
         "tritforge model convert austen austen.gguf --to gguf-tq1_0 --round-scales",
         "tritforge model convert austen austen-image --to image --config ecp5 --set packing=s8",
     ),

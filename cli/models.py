@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from tritforge.accel.errors import InputError
-from tritforge.cli.common import json_option, write_json
+from tritforge.cli.common import examples, json_option, write_json
 from tritforge.cli.completers import complete_device, complete_shape
 from tritforge.cli.tables import new_table, table_console
 
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-@click.command("models")
+@click.command(
+    "models",
+    epilog=examples(
+        "tritforge models trilm",
+        "tritforge models bitnet-b1.58-2B-4T --device a100-80gb",
+        "tritforge models austen --bandwidth 20 --rate 1 --memory 8 --json -",
+    ),
+)
 @click.argument("name", required=False, metavar="[NAME|PATH|TEXT]", shell_complete=complete_shape)
 @click.option(
     "--context", type=click.IntRange(min=1), default=2048, show_default=True, help="Tokens a sequence."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from tritforge.cli.common import json_option, write_json
+from tritforge.cli.common import examples, json_option, write_json
 from tritforge.cli.tables import new_table, table_console
 
 if TYPE_CHECKING:
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 _STYLES = {"fails": "bold red", "fit": "yellow"}
 
 
-@click.command("reproduce")
+@click.command(
+    "reproduce",
+    epilog=examples(
+        "tritforge reproduce",
+        "tritforge reproduce --paper b1.58 --format md",
+        "tritforge reproduce --json figures.json",
+    ),
+)
 @click.option(
     "--paper", metavar="NAME", help="This paper alone: b1.58, bitnet-v1, 2b4t, spectra, or an arXiv number."
 )

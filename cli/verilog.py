@@ -11,8 +11,10 @@ from tritforge.accel.errors import InputError
 from tritforge.accel.presets import PRESETS, load_config
 from tritforge.cli.common import (
     examples,
+    json_option,
     parse_settings,
     settings_option,
+    write_json,
 )
 from tritforge.cli.completers import complete_config
 
@@ -63,17 +65,18 @@ def write_core(config: Any, output: Path, *, name: str, seed: int) -> tuple[Any,
     return core, [*files, bench]
 
 
-def write_axi_top(config: Any, axi: Any, output: Path, *, name: str) -> list[Path]:
-    """Generate an AXI top and write it with all that comes beside it; return the files."""
+def write_axi_top(config: Any, axi: Any, output: Path, *, name: str) -> tuple[Any, list[Path]]:
+    """Generate an AXI top and write it with all that comes beside it; return the top and the files."""
     from tritforge.accel.files import write_atomically
     from tritforge.rtl.register_header import write_header
     from tritforge.rtl.register_page import render_page
     from tritforge.rtl.verilog import generate, write
 
-    files = write(generate(config, name=name, axi=axi), output)
+    top = generate(config, name=name, axi=axi)
+    files = write(top, output)
     page = output.with_name("registers.md")
     write_atomically(page, render_page())
-    return [*files, *write_header(output.parent, config, axi.control), page]
+    return top, [*files, *write_header(output.parent, config, axi.control), page]
 
 
 def read_axi_settings(top: str, settings: tuple[str, ...]) -> AxiConfig | None:
@@ -94,9 +97,9 @@ def read_axi_settings(top: str, settings: tuple[str, ...]) -> AxiConfig | None:
 @click.command(
     name="verilog",
     epilog=examples(
-        "tritforge verilog -o build/core.v",
+        "tritforge verilog --config default -o core.v",
         "tritforge verilog --config tiny --set lanes=16 --name small_core -o small.v",
-        "tritforge verilog --top axi --axi-set write_master=true -o build/axi.v",
+        "tritforge verilog --top axi -o build/axi.v",
     ),
 )
 @click.option(
@@ -136,6 +139,7 @@ def read_axi_settings(top: str, settings: tuple[str, ...]) -> AxiConfig | None:
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the data of the core's test bench."
 )
+@json_option
 def command(
     config_name: str,
     settings: tuple[str, ...],
@@ -144,6 +148,7 @@ def command(
     output: Path,
     name: str,
     seed: int,
+    json_path: Path | None,
 ) -> int:
     """Generate the accelerator's Verilog.
 
@@ -158,9 +163,12 @@ def command(
 
     with Console(stderr=True).status("generating Verilog"):
         if axi is None:
-            _, files = write_core(config, output, name=name, seed=seed)
+            generated, files = write_core(config, output, name=name, seed=seed)
         else:
-            files = write_axi_top(config, axi, output, name=name)
-    for file in files:
-        click.echo(file)
+            generated, files = write_axi_top(config, axi, output, name=name)
+    if json_path is not None:
+        write_json(json_path, {**generated.sidecar(), "files": [str(file) for file in files]})
+    if str(json_path) != "-":
+        for file in files:
+            click.echo(file)
     return 0

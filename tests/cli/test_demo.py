@@ -22,7 +22,7 @@ def test_the_demo_writes_all_its_results_and_says_so_in_six_lines(
 ) -> None:
     output = tmp_path / "demo"
     with pytest.raises(SystemExit) as end:
-        main(["demo", "--config", str(small), "--output", str(output)])
+        main(["demo", "--config", str(small), "--output", str(output), "--json", str(tmp_path / "demo.json")])
     assert end.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
@@ -41,6 +41,7 @@ def test_the_demo_writes_all_its_results_and_says_so_in_six_lines(
         "summary.json",
     }
     summary = json.loads((output / "summary.json").read_text())
+    assert json.loads((tmp_path / "demo.json").read_text()) == summary
     assert summary["ok"] is True
     assert [matrix["mismatches"] for matrix in summary["cosim"]["matrices"]] == [0] * 7
     assert sum(matrix["words_compared"] for matrix in summary["cosim"]["matrices"]) == 32768

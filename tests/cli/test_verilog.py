@@ -36,6 +36,15 @@ def test_it_writes_verilog_sidecar_template_and_bench(written: Path) -> None:
     assert names == ["small.json", "small.v", "small_tb.v", "small_template.v"]
 
 
+def test_a_script_is_told_the_files_and_what_the_side_car_says(
+    written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*SMALL, "--name", "small_core", "-o", str(tmp_path / "small.v"), "--json", "-") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {Path(file) for file in document.pop("files")} == set(tmp_path.iterdir())
+    assert document == json.loads(written.with_suffix(".json").read_text())
+
+
 def test_the_sidecar_hash_is_that_of_the_file(written: Path) -> None:
     sidecar = json.loads(written.with_suffix(".json").read_text())
     assert sidecar["sha256"] == sha256(written.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Every command of README and docs is run, here or by a test that is named; what pages show is what is printed.
+"""Every command of README, docs and `--help` is run, here or by a test that is named; what pages show is printed.
 
 A command that is new on a page is run by `test_the_commands_of_a_page_run`, which has to stay fast. One that takes
 longer than a few seconds belongs into `SLOW`, one that cannot run as it stands into `ELSEWHERE`.
@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pytest
 from asap7 import asap7_files
-from doc_commands import ROOT, Command, commands, missing_lines, pages, python_blocks
+from doc_commands import ROOT, Command, commands, help_commands, missing_lines, pages, python_blocks
 
 from tritforge.cli.main import cli, main
 
@@ -51,6 +51,12 @@ SLOW = {
         "--temperature 0.7"
     ),
     "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
+    "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
+    "tritforge cosim --config ecp5 --gate-level",
+    "tritforge demo --layer 1 --config ecp5 --seed 7 --output build/demo-ecp5",
+    "tritforge board --port simulation --config icebreaker --quick --json -",
+    "tritforge bench fpga --design tiny --seeds 1",
+    "tritforge bench array --datapath fused --seeds 1 --json array.json",
     "tritforge verilog --top axi",
     "tritforge verilog --top axi -o build/axi.v",
     "tritforge energy --model bitnet-b1.58-2B-4T --accounting hardware --format html -o energy.html",
@@ -70,6 +76,9 @@ SLOW = {
 ELSEWHERE = {
     "python docs/_figures": "tests/docs/test_site.py::test_every_figure_of_the_pages_is_that_of_its_script",
     "tritforge board --port /dev/ttyUSB0": "tests/cosim/test_link.py::test_the_command_line_simulates_a_board",
+    "tritforge board --port /dev/ttyUSB0 --config ulx3s --model austen --layer 0 --tokens 16": (
+        "tests/cosim/test_link.py::test_the_command_line_simulates_a_board"
+    ),
     'tritforge generate --prompt "It is " --backend board --port /dev/ttyUSB0': (
         "tests/cli/test_board.py::test_text_is_written_on_a_board"
     ),
@@ -98,7 +107,7 @@ MISSED = re.compile(
     r"^tritforge: timing fails on |^not met: (layer|rate|overhead)(, (rate|overhead))*$", re.MULTILINE
 )
 TEXTS = [path for path in pages() if path.name not in PAST]
-ALL = [command for path in TEXTS for command in commands(path)]
+ALL = [*(command for path in TEXTS for command in commands(path)), *help_commands()]
 
 
 def is_name(command: Command) -> bool:

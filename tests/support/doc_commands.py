@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -126,6 +127,34 @@ def commands(path: Path) -> list[Command]:
         elif token.type == "code_inline" and _is_command(token.content):
             found.append(Command(page=page, line=line, text=token.content.strip(), inline=True))
     return found
+
+
+def help_commands() -> list[Command]:
+    """Return the examples that end the help of every command; such a help counts as a page."""
+    from tritforge.cli.main import cli
+
+    return [
+        Command(page=f"{context.command_path} --help", line=number, text=line)
+        for context in contexts(cli)
+        for number, line in enumerate(examples(context.command), start=1)
+    ]
+
+
+def contexts(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Yield the contexts of a command and of all below it."""
+    context = click.Context(command, parent, info_name=command.name if parent else "tritforge")
+    yield context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from contexts(found, context)
+
+
+def examples(command: click.Command) -> list[str]:
+    """Return the lines that end a command's help below the word Examples."""
+    _, _, text = (command.epilog or "").partition("Examples:\n")
+    return [line.strip() for line in text.splitlines()]
 
 
 def python_blocks(path: Path) -> list[tuple[int, str]]:
