@@ -21,6 +21,8 @@ class MatrixRun:
         Times that one comes from memory.
     copies
         Matrices.
+    positions, experts, active
+        Positions of the step, matrices among which they choose, and how many each of them passes through.
     names
         Components of the arithmetic and of the weights.
     """
@@ -30,6 +32,9 @@ class MatrixRun:
     tokens: int
     loads: int
     copies: int
+    positions: int
+    experts: int = 1
+    active: int = 1
     names: tuple[str, str] = ("matrices", "weights")
 
     def count(self, tally: Tally, scenario: Scenario, rows: Datapath, memory: str) -> None:
@@ -45,6 +50,22 @@ class MatrixRun:
             copies=self.copies,
             names=self.names,
         )
+
+    def groups(self, tokens_max: int) -> dict[int, int]:
+        """Return how often a number of positions pass through one copy together, by that number.
+
+        A block of t positions meets ``min(E, t k)`` of E experts, as evenly as can be.
+        """
+        found: dict[int, int] = {}
+        whole, rest = divmod(self.positions, tokens_max)
+        for block, times in ((tokens_max, whole), (rest, 1)):
+            if block and times:
+                met = min(self.experts, block * self.active)
+                each, more = divmod(block * self.active, met)
+                for tokens, experts in ((each + 1, more), (each, met - more)):
+                    if experts:
+                        found[tokens] = found.get(tokens, 0) + times * experts
+        return found
 
 
 def layer_matrices(shape: ModelShape, scenario: Scenario) -> list[MatrixRun]:
@@ -62,6 +83,9 @@ def layer_matrices(shape: ModelShape, scenario: Scenario) -> list[MatrixRun]:
             tokens=scenario.tokens * (shape.num_experts_per_tok if forward else 1),
             loads=loads if forward else scenario.blocks,
             copies=copies * shape.num_hidden_layers,
+            positions=scenario.tokens,
+            experts=shape.num_local_experts if forward else 1,
+            active=shape.num_experts_per_tok if forward else 1,
         )
         for (n, p, forward), copies in alike.items()
     ]
@@ -77,6 +101,7 @@ def head_matrix(shape: ModelShape, scenario: Scenario) -> MatrixRun | None:
         tokens=scenario.logit_positions,
         loads=-(-scenario.logit_positions // scenario.config.tokens_max),
         copies=1,
+        positions=scenario.logit_positions,
         names=("lm_head", "lm_head_weights"),
     )
 

@@ -1,0 +1,193 @@
+"""The points of a sweep: every combination of models, devices and values of a configuration's fields, by number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError
+from tritforge.explore.devices import TargetDevice
+from tritforge.models.shapes import ModelShape
+
+Column = npt.NDArray[Any]
+#: Points of a chunk, which is the unit that is computed, stored and counted.
+CHUNK_POINTS = 8192
+#: Most points of a sweep.
+POINTS_MAX = 20_000_000
+
+#: Fields that follow others unless they are given: a model's widest matrices, and a datapath's cells on a device.
+FOLLOWING = ("k_max", "m_max", "target", "negation")
+
+#: Axes where none is given.
+DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
+    "lanes": (16, 32, 64, 128, 256, 512),
+    "rows": (2, 4, 8, 16, 32, 64),
+    "tokens_max": (1, 4, 16, 64),
+    "packing": ("i2", "s5", "s8"),
+    "weight_port_bits": (128, 256, 512, 1024),
+    "act_port_bits": (64, 256),
+    "datapath": ("tree", "fused"),
+}
+
+TYPES = {each.name: each.type for each in fields(AcceleratorConfig)}
+
+
+def widest(model: ModelShape) -> tuple[int, int]:
+    """Return the most inputs and the most outputs of a model's matrices on the array."""
+    inputs = [linear.inputs for linear in model.linears]
+    outputs = [linear.outputs for linear in model.linears]
+    if model.lm_head_ternary and model.vocab_size is not None:
+        inputs.append(model.hidden_size)
+        outputs.append(model.vocab_size)
+    return max(inputs), max(outputs)
+
+
+def fitting(model: ModelShape) -> dict[str, int]:
+    """Return the smallest powers of two that hold a model's inner dimensions and output rows."""
+    k, m = widest(model)
+    return {"k_max": 1 << (k - 1).bit_length(), "m_max": 1 << (m - 1).bit_length()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Models, devices and axes of a sweep.
+
+    Attributes
+    ----------
+    models, devices
+        What is combined with each configuration.
+    axes
+        Fields of `AcceleratorConfig`, each with its values.
+    base
+        All other fields.
+    follow
+        Whether the fields of `FOLLOWING` that are no axes follow model, device and datapath.
+
+    Raises
+    ------
+    InputError
+        Nothing to combine, an axis that is no field, is empty or has a value twice, or too many points.
+    """
+
+    models: tuple[ModelShape, ...]
+    devices: tuple[TargetDevice, ...]
+    axes: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: dict(DEFAULT_AXES))
+    base: AcceleratorConfig = field(default_factory=AcceleratorConfig)
+    follow: bool = True
+
+    def __post_init__(self) -> None:
+        for name, found in (("model", self.models), ("device", self.devices)):
+            if not found:
+                raise InputError(f"no {name} is given; name one at least")
+            names = [one.name for one in found]
+            if len(set(names)) < len(names):
+                raise InputError(f"a {name} is given twice among {', '.join(names)}; keep one")
+        for name, values in self.axes.items():
+            if name not in TYPES:
+                raise InputError(f"axis {name!r} is no parameter of a configuration; use {', '.join(TYPES)}")
+            if not values:
+                raise InputError(f"axis {name} has no values; give one at least")
+            if len(set(values)) < len(values):
+                raise InputError(f"axis {name} has a value twice: {', '.join(map(str, values))}")
+            wrong = [value for value in values if type(value) is not TYPES[name]]
+            if wrong:
+                kind = {int: "whole numbers", bool: "true or false", str: "names"}[TYPES[name]]
+                raise InputError(f"axis {name} has the value {wrong[0]!r}; it takes {kind}")
+        if len(self) > POINTS_MAX:
+            raise InputError(
+                f"the axes have {len(self):,} combinations; a sweep has {POINTS_MAX:,} points at most"
+            )
+
+    def __len__(self) -> int:
+        return len(self.models) * len(self.devices) * prod(map(len, self.axes.values()))
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-len(self) // CHUNK_POINTS)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Fields that may differ between points, in the order of a table's columns."""
+        following = FOLLOWING if self.follow else ()
+        return (*self.axes, *(name for name in following if name not in self.axes))
+
+    def chunk(self, index: int) -> "Points":
+        """Return the points of a chunk."""
+        low = index * CHUNK_POINTS
+        return self.points(np.arange(low, min(low + CHUNK_POINTS, len(self))))
+
+    def points(self, numbers: npt.NDArray[np.int64]) -> "Points":
+        """Return points by their numbers; the last axis changes fastest, the model slowest."""
+        places: dict[str, npt.NDArray[np.int64]] = {}
+        left = numbers
+        for name, values in reversed(self.axes.items()):
+            left, places[name] = np.divmod(left, len(values))
+        model, device = np.divmod(left, len(self.devices))
+        columns: dict[str, Column] = {
+            name: np.full(len(numbers), value) for name, value in self.base.to_dict().items()
+        }
+        columns |= {name: np.array(values)[places[name]] for name, values in self.axes.items()}
+        if self.follow:
+            columns |= self._following(model, device, columns["datapath"])
+        return Points(space=self, numbers=numbers, model=model, device=device, columns=columns)
+
+    def _following(
+        self, model: npt.NDArray[np.int64], device: npt.NDArray[np.int64], datapath: Column
+    ) -> dict[str, Column]:
+        fits = [fitting(one) for one in self.models]
+        fused = datapath == "fused"
+        targets = np.array([one.fused_target or "generic" for one in self.devices])
+        found: dict[str, Column] = {
+            **{name: np.array([fit[name] for fit in fits])[model] for name in ("k_max", "m_max")},
+            "target": np.where(fused, targets[device], "generic"),
+            "negation": np.where(fused, "carry", self.base.negation),
+        }
+        return {name: values for name, values in found.items() if name not in self.axes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Some points of a space.
+
+    Attributes
+    ----------
+    space
+        Where they are from.
+    numbers
+        Which they are.
+    model, device
+        Places in the space's models and devices.
+    columns
+        An array for each field of `AcceleratorConfig`.
+    """
+
+    space: Space
+    numbers: npt.NDArray[np.int64]
+    model: npt.NDArray[np.int64]
+    device: npt.NDArray[np.int64]
+    columns: dict[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, chosen: npt.NDArray[Any]) -> "Points":
+        """Return some of them, by place or by flag."""
+        return Points(
+            space=self.space,
+            numbers=self.numbers[chosen],
+            model=self.model[chosen],
+            device=self.device[chosen],
+            columns={name: values[chosen] for name, values in self.columns.items()},
+        )
+
+    @cached_property
+    def configs(self) -> list[dict[str, Any]]:
+        """The fields of each configuration."""
+        lists = [values.tolist() for values in self.columns.values()]
+        return [dict(zip(self.columns, values, strict=True)) for values in zip(*lists, strict=True)]
