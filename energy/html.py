@@ -1,17 +1,12 @@
-"""A report as one HTML page that needs no network: plots inside, for light and dark screens and for paper."""
+"""A model's energy as one HTML page that needs no network: plots inside, for light and dark screens and for paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from importlib.metadata import version
-from pathlib import Path
-from string import Template
-
-from matplotlib.figure import Figure
 
 from tritforge.energy.plot import draw_energy
 from tritforge.energy.plot_hardware import describe, draw_breakdown, draw_contexts, draw_steps
-from tritforge.energy.plot_style import inline_svg, style
 from tritforge.energy.report import (
     ModelReport,
     describe_source,
@@ -22,39 +17,8 @@ from tritforge.energy.report import (
 from tritforge.energy.scenario import PHASES, Scenario
 from tritforge.energy.steps import ratio_steps
 from tritforge.energy.technology import Technology
+from tritforge.energy.web_page import listed, plot, render_frame, table
 from tritforge.models.shapes import ModelShape
-
-_TEMPLATE = Path(__file__).parent / "data" / "report.html.in"
-
-
-def _plot(draw: Callable[[], Figure], name: str, alternative: str, caption: str) -> str:
-    """Draw twice, for light and for dark ground; the page shows one of them."""
-    images = []
-    for ground in ("light", "dark"):
-        with style(dark=ground == "dark"):
-            svg = inline_svg(draw(), salt=f"{name}-{ground}")
-        label = escape(alternative, quote=True)
-        images.append(
-            f'<div class="{ground}">{svg.replace("<svg", f"""<svg aria-label="{label}" """, 1)}</div>'
-        )
-    return f"<figure>{''.join(images)}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
-    head = "".join(
-        f'<th class="text">{escape(heading)}</th>' if place in text else f"<th>{escape(heading)}</th>"
-        for place, heading in enumerate(headings)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="text">{escape(cell)}</td>' if place in text else f"<td>{escape(cell)}</td>"
-            for place, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _totals(reports: Sequence[ModelReport]) -> str:
@@ -67,8 +31,10 @@ def _totals(reports: Sequence[ModelReport]) -> str:
         for report in reports
         for result in report.results
     ]
-    return _table(
-        ["accounting, phase", "matrices", "energy", "a token", "tokens a joule", "over ternary"], rows
+    return table(
+        "Energy",
+        ["accounting, phase", "matrices", "energy", "a token", "tokens a joule", "over ternary"],
+        rows,
     )
 
 
@@ -79,11 +45,12 @@ def _sources(reports: Sequence[ModelReport]) -> str:
         cost = row.cost
         bounds = f"{cost.low:.4g} to {cost.high:.4g}" if cost.low < cost.high else ""
         rows.append([row.key, f"{cost.value:.4g}", bounds, row.unit, row.obtained, row.status, row.source])
-    return _table(["row", "value", "bounds", "unit", "obtained", "status", "source"], rows, text=(6,))
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return table(
+        "Rows of the technology table",
+        ["row", "value", "bounds", "unit", "obtained", "status", "source"],
+        rows,
+        text=(6,),
+    )
 
 
 def render_page(
@@ -133,18 +100,17 @@ def render_page(
     )
     body = [
         _totals(reports),
-        _listed(prefill.ternary.notes) if prefill.ternary.notes else "",
+        listed(prefill.ternary.notes) if prefill.ternary.notes else "",
         *_plots(reports, shape, scenario, node, technology),
         "<h2>What is left out</h2>",
-        f"<p>Paper accounting:</p>{_listed(paper.left_out)}",
-        f"<p>Hardware accounting:</p>{_listed(prefill.left_out)}",
+        f"<p>Paper accounting:</p>{listed(paper.left_out)}",
+        f"<p>Hardware accounting:</p>{listed(prefill.left_out)}",
         "<h2>Sources</h2>",
         f"<p>Shape: {escape(describe_source(shape))}</p>",
         _sources(reports),
         "<p>Formulas and counts of every part: <code>tritforge energy --explain all</code>.</p>",
     ]
-    page = Template(_TEMPLATE.read_text(encoding="utf-8"))
-    return page.substitute(title=escape(title), lead=escape(lead), body="\n".join(body))
+    return render_frame(title, lead, body)
 
 
 def _plots(
@@ -160,7 +126,7 @@ def _plots(
 
     return [
         "<h2>Where the energy goes</h2>",
-        _plot(
+        plot(
             lambda: draw_breakdown((prefill, decode)),
             "breakdown",
             f"{describe(prefill)} {describe(decode)}",
@@ -168,7 +134,7 @@ def _plots(
             "Note the different scales of prefill and decoding.",
         ),
         f"<h2>Where the {steps[0].ratio.value:.1f}x goes</h2>",
-        _plot(
+        plot(
             lambda: draw_steps(steps),
             "steps",
             f"Ratio of FP16 to ternary as more is counted: {told}.",
@@ -176,21 +142,21 @@ def _plots(
             "adds the same parts to both sides, in this order; another order moves the steps, not the end.",
         ),
         "<h2>Energy against context</h2>",
-        _plot(
+        plot(
             lambda: draw_contexts(shape, scenario, node=node, technology=technology),
             "context",
             "Joules a token against the context, prefill and decoding.",
             "Hardware accounting; shaded: the bounds of the technology rows.",
         ),
         "<h2>Tokens a joule</h2>",
-        _plot(
+        plot(
             lambda: draw_contexts(shape, scenario, inverse=True, node=node, technology=technology),
             "tokens",
             "Tokens a joule against the context, prefill and decoding.",
             "The same the other way up.",
         ),
         "<h2>Energy against model size, as published</h2>",
-        _plot(
+        plot(
             lambda: draw_energy(context=512, node=node, extra=shape),
             "size",
             "Energy of a prefill of 512 tokens against model size, paper accounting, published points on the curves.",

@@ -195,5 +195,5 @@ def plot_energy(
 ) -> None:
     """Draw energy against model size as `draw_energy` does, and write it as `save_figure` does."""
     check_suffix(path)
-    with style(dark=False):
+    with style(page=False):
         save_figure(draw_energy(context=context, node=node, extra=extra), path)

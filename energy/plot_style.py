@@ -4,6 +4,7 @@ Colours are from Okabe and Ito's palette, which colour-blind readers can tell ap
 by a marker, a line style or a hatch, so that a plot printed in grey still reads.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,16 +48,19 @@ GROUP_LOOKS = {
     "DRAM: KV cache": ("#D0D0D0", "||"),
 }
 
-#: Grounds of the page in the two schemes, which what lies under a label takes.
-GROUNDS = {"light": "#ffffff", "dark": "#161616"}
+#: Ground, ink and grid of a file.
+_PAPER = ("#ffffff", "#1a1a1a", "#dddddd")
+#: What stands for them in a drawing for a page, and the page's variables that `inline_svg` puts in its place: they
+#: change with the page's scheme.
+_STANDING = {"#0a0b01": "var(--ground)", "#0a0b02": "var(--ink)", "#0a0b03": "var(--grid)"}
+#: Identifiers of an SVG element, and what refers to one.
+_ID, _REFERENCE = re.compile(r' id="([^"]+)"'), re.compile(r'(?:url\(#|href="#)([^)"]+)')
 
 
 @contextmanager
-def style(*, dark: bool) -> Iterator[None]:
-    """Draw on a light or a dark ground."""
-    ground = GROUNDS["dark" if dark else "light"]
-    ink = "#e6e6e6" if dark else "#1a1a1a"
-    faint = "#4a4a4a" if dark else "#dddddd"
+def style(*, page: bool) -> Iterator[None]:
+    """Draw for a file on light ground, or for a page, which has variables for ground, ink and grid."""
+    ground, ink, faint = _STANDING if page else _PAPER
     settings: dict[Any, Any] = {
         "text.color": ink,
         "axes.labelcolor": ink,
@@ -93,7 +97,7 @@ def tidy(axes: Axes, *, grid: str = "y") -> None:
 
 
 def inline_svg(figure: Figure, *, salt: str) -> str:
-    """Return a figure as an SVG element for a page; the same figure gives the same text.
+    """Return a figure, drawn in the page's style, as an SVG element; the same figure gives the same text.
 
     Parameters
     ----------
@@ -110,4 +114,10 @@ def inline_svg(figure: Figure, *, salt: str) -> str:
     element = text[text.index("<svg") :]
     head, _, rest = element.partition(">")
     kept = " ".join(part for part in head.split() if not part.startswith(('width="', 'height="')))
-    return f'{kept} role="img">{rest}'
+    # Neither does it have one for the maker's name, nor for a style that would hold for all of it.
+    rest = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", rest, flags=re.DOTALL)
+    wanted = set(_REFERENCE.findall(rest))
+    rest = _ID.sub(lambda found: found[0] if found[1] in wanted else "", rest)
+    for color, variable in _STANDING.items():
+        rest = rest.replace(color, variable)
+    return f'{kept} role="img">' + re.sub(r"\n\s*", "\n", rest)

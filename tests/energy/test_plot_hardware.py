@@ -1,5 +1,6 @@
 """Plots of the hardware accounting: what they draw, read back from the figures."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -81,14 +82,20 @@ def test_looks_differ_in_more_than_the_hue() -> None:
 
 
 def test_a_plot_is_a_part_of_a_page_and_the_same_every_time(reports: tuple[ModelReport, ModelReport]) -> None:
-    with style(dark=True):
+    with style(page=True):
         first, second = (inline_svg(draw_steps(ratio_steps(reports[0])), salt="a") for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert 'role="img"' in first
     assert "viewBox" in first.partition(">")[0]
     assert ' width="' not in first.partition(">")[0]
-    assert "#e6e6e6" in first
+    assert (
+        {"var(--ink)", "var(--ground)", "var(--grid)"}
+        >= set(re.findall(r"var\([^)]*\)", first))
+        >= {"var(--ink)"}
+    )
+    assert "#0a0b0" not in first
+    assert "<metadata" not in first
 
 
 def test_a_report_is_said_in_a_sentence(reports: tuple[ModelReport, ModelReport]) -> None:
