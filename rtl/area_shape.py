@@ -126,6 +126,11 @@ class Shapes:
         return np.asarray(self.weight_port_bits // self.word_bits)
 
     @cached_property
+    def tile_words(self) -> Ints:
+        """Words of a tile."""
+        return ceil_div(self.rows * self.lanes, self.word_trits)
+
+    @cached_property
     def striped_words(self) -> Ints:
         """Words of a block that lie in its beats' last bits."""
         return np.asarray(self.weight_port_bits % self.word_bits)
@@ -136,8 +141,7 @@ class Shapes:
 
     @cached_property
     def tile_beats(self) -> Ints:
-        words = ceil_div(self.rows * self.lanes, self.word_trits)
-        blocks, rest = np.divmod(words, self.block_beats * self.weight_port_bits // self.word_bits)
+        blocks, rest = np.divmod(self.tile_words, self.block_beats * self.weight_port_bits // self.word_bits)
         return self.block_beats * blocks + np.minimum(self.block_beats, ceil_div(rest, self.words_per_beat))
 
     @cached_property

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tritforge.accel.codes import TRIT_BITS, WORDS
+from tritforge.accel.codes import BIAS_WORD_BITS, RESULT_WORD_BITS, TRIT_BITS, WORDS
 from tritforge.rtl.area_shape import Ints, Shapes, bit_length, ceil_div
 
 Terms = Mapping[str, Ints]
@@ -25,6 +25,8 @@ BLOCK_RAM_BITS, BLOCK_RAM_COST = 1 << 14, 128
 _ENABLE_BITS = 9
 _WIDE_BLOCKS = ((512, 4), (1024, 2), (2048, 1))
 _NARROW_BLOCKS = ((4096, 4), (8192, 2), (16384, 1))
+#: `tritforge.accel.datapath.COPIES`, which would bring Amaranth with it.
+COPIES = 8
 
 
 def _even(bits: Ints) -> Ints:
@@ -160,11 +162,16 @@ class Structure:
         return cells, chosen, blocks
 
 
+def decoded_words(shapes: Shapes) -> Ints:
+    """Return the words that the weight loader decodes at once: those of a beat, as far as a tile has so many."""
+    return np.minimum(shapes.words_per_beat, shapes.tile_words) + shapes.striped_words
+
+
 def lut_terms(structure: Structure) -> Terms:
     """Return the terms of the LUTs, by name."""
     s = structure.shapes
     cells, chosen, _ = structure.memories
-    entry, words = s.rows * s.acc_bits, s.words_per_beat + s.striped_words
+    entry, words = s.rows * s.acc_bits, decoded_words(s)
     fused_ecp5 = s.fused & (s.target == "ecp5")
     columns = s.sparse * s.column_trits
     decoders = {
@@ -200,7 +207,13 @@ def ff_terms(structure: Structure) -> Terms:
     entry = s.rows * s.acc_bits
     _, _, blocks = structure.memories
     columns = s.sparse * s.column_trits
-    words = s.words_per_beat + s.striped_words
+    words = decoded_words(s)
+    # What a tile or biases do not reach of a weight beat is not kept.
+    weight_bits = np.minimum(
+        s.weight_port_bits, np.maximum(s.tile_words * s.word_bits, s.bias * s.rows * BIAS_WORD_BITS)
+    )
+    # Words that are kept until a beat is full, and the two beats that wait; the last word of a beat was never kept.
+    held = RESULT_WORD_BITS * (s.results_per_beat - 1)
     return {
         # A tile is held twice: while it is assembled, and while it is in use.
         "tile bits": 2 * s.tile_bits + s.waiting_bits,
@@ -211,15 +224,15 @@ def ff_terms(structure: Structure) -> Terms:
         "accumulator bits": entry * (1 + (s.tokens_max > 1)),
         "result bits": entry,
         "bias bits": s.bias * s.rows * s.bias_bits,
-        "bias beat bits": s.bias_beats * s.weight_port_bits,
-        "port bits": s.weight_port_bits + s.act_port_bits,
-        "packed result bits": s.acc_bits * s.results_per_beat,
+        "port bits": weight_bits + s.act_port_bits,
+        "packed result bits": 3 * held + 2 * (s.acc_bits + s.results_per_beat + 1),
         "partial sum bits": s.partial_sums * s.result_port_bits,
         "column sum bits": columns * s.acc_bits,
-        "latency": s.datapath_latency,
-        "positions": s.positions,
+        "stage bits": (s.datapath_latency + 2) * (3 + s.bias + bit_length(s.token_places - 1)),
+        "delayed address bits": (s.positions - 1) * 2 * bit_length(s.buffer_words),
+        "swaps": s.positions * np.where(s.target == "generic", 1, np.minimum(s.chains, COPIES)),
+        "controls": np.where(s.target == "generic", 1, np.minimum(s.rows, COPIES)),
         "beats of a tile": s.tile_beats + s.bias_beats,
-        "rows": s.rows,
         "index bits": bit_length(s.k_max) + bit_length(s.m_max) + bit_length(s.tokens_max),
         "address bits": bit_length(s.buffer_words),
         "sparse units": 1 * s.sparse,
@@ -261,7 +274,11 @@ RESOURCES = {
             "bits behind LUT RAM": 2,
             "accumulator bits": 1,
             "result bits": 2,
+            "bias bits": 3,
+            "stage bits": 1,
+            "delayed address bits": 1,
             "port bits": 1,
+            "packed result bits": 1,
         },
     ),
 }
