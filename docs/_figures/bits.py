@@ -2,6 +2,8 @@
 
 from math import log2
 
+from _svg import bars
+
 from tritforge.energy.memory import PACKINGS, weight_memory
 from tritforge.models.formats import open_checkpoint
 from tritforge.models.inspection import PACKING_BITS, inspect
@@ -62,3 +64,23 @@ def tables() -> dict[str, str]:
             ("model", "packing", "bits", "matrices, GB", "all else, GB", "FP16 over this"), memory, text=2
         ),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures of the page."""
+    rows = []
+    for name in SHAPES:
+        shape = find_shape(name)
+        fp16 = weight_memory(shape, "fp16").total
+        for packing in ("fp16", "int4", "i2", "s8"):
+            found = weight_memory(shape, packing)
+            trits = found.matrices + found.scales
+            rows.append(
+                (
+                    f"{shape.name.rsplit('/', 1)[-1][:24]} {packing}",
+                    [100 * trits / fp16, 100 * (found.total - trits) / fp16],
+                    f"{found.total / 1e9:.2f} GB",
+                )
+            )
+    title = "Memory of a model by packing, FP16 as a whole bar: ternary matrices, and all else"
+    return {"bits.svg": bars(title, ("ternary matrices", "all else"), rows, full=100.0)}

@@ -1,5 +1,7 @@
 """Long context: when the cache of keys and values outweighs the weights, and what its width buys."""
 
+from _svg import bars
+
 from tritforge.energy.hardware import hardware_energy
 from tritforge.energy.memory import KV_BITS, kv_bytes_per_token, weight_memory
 from tritforge.energy.report import format_joules
@@ -47,3 +49,19 @@ def tables() -> dict[str, str]:
             ("context", "KV bits", "a token", "weights, %", "cache, %", "attention, %"), energy, text=1
         ),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures of the page."""
+    shape = find_shape(SHAPES[0])
+    rows = []
+    for context in CONTEXTS:
+        for bits in (16, 8, 4):
+            scenario = Scenario(phase="decode", context=context, packing="s8", kv_bits=bits)
+            result = hardware_energy(shape, scenario)
+            weights, cache = (result.part(name).value for name in ("weights", "kv_cache"))
+            parts = [weights, cache, result.energy.value - weights - cache]
+            value = format_joules(result.energy).split(" (")[0]
+            rows.append((f"context {context:,}, KV {bits} bits", parts, value))
+    title = "Energy of one decoded token of BitNet b1.58 2B-4T by context and width of the cache"
+    return {"context.svg": bars(title, ("ternary weights", "KV cache", "all else"), rows)}

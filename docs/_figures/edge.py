@@ -1,6 +1,7 @@
 """Edge devices: tokens per second and joules of memory traffic on named boards."""
 
 from tritforge.accel.presets import load_config
+from tritforge.energy.memory import kv_bytes_per_token
 from tritforge.energy.report import format_joules
 from tritforge.energy.roofline import weight_traffic
 from tritforge.energy.technology import default_technology
@@ -18,6 +19,24 @@ MEMORIES = {
     "LPDDR4-3200, 32 bits": ("LPDDR4", 32 / 8 * 3200e6),
     "LPDDR5-6400, 64 bits": ("LPDDR5", 64 / 8 * 6400e6),
 }
+#: Boards with DRAM enough: the memory's type, bytes a second, bytes, and who says so.
+NAMED = {
+    "AMD Kria KV260": ("DDR4", 64 / 8 * 2400e6, 4e9, "64 bits of 2,400 Mb/s: DS987 v1.1, read in a copy"),
+    "Raspberry Pi 5, 8 GB": (
+        "LPDDR4X",
+        32 / 8 * 4267e6,
+        8e9,
+        "32 bits of 4,267 MT/s: trade press at its launch",
+    ),
+    "NVIDIA Jetson Orin Nano, 8 GB": ("LPDDR5", 68e9, 8e9, "68 GB/s: its data sheet, as quoted"),
+}
+#: Models of the named boards, and the context at which the cache is read as well.
+ON_BOARDS = (
+    "1bitLLM/bitnet_b1_58-large",
+    "microsoft/bitnet-b1.58-2B-4T",
+    "HF1BitLLM/Llama3-8B-1.58-100B-tokens",
+)
+CONTEXT = 2048
 #: Clock that ports are compared at.
 CLOCK_MHZ = 100
 
@@ -27,6 +46,29 @@ def port_seconds(shape: ModelShape, preset: str) -> float:
     config = load_config(preset)
     beats = sum(weight_beats(config, one.outputs, one.inputs) * one.active for one in shape.linears)
     return shape.num_hidden_layers * beats / (CLOCK_MHZ * 1e6)
+
+
+def named_rows() -> list[list[str]]:
+    """Return tokens a second and joules a token of decoding on the named boards."""
+    technology, rows = default_technology(), []
+    for name in ON_BOARDS:
+        shape = find_shape(name)
+        weights = weight_traffic(shape, "s8", 1)
+        cached = weights + CONTEXT * kv_bytes_per_token(shape, 16)
+        for board, (kind, rate, size, source) in NAMED.items():
+            energy = technology.row("7nm", f"dram.{kind}").joules.times(round(8 * cached))
+            rows.append(
+                [
+                    shape.name,
+                    board,
+                    source,
+                    f"{rate / 1e9:.1f}",
+                    f"{rate / weights:.1f}",
+                    f"{rate / cached:.1f}" if cached <= size else "does not fit",
+                    format_joules(energy),
+                ]
+            )
+    return rows
 
 
 def tables() -> dict[str, str]:
@@ -62,6 +104,19 @@ def tables() -> dict[str, str]:
     return {
         "memories": markdown_table(
             ("model", "memory", "GB a token", "tokens/s at most", "DRAM energy a token"), bound, text=2
+        ),
+        "named": markdown_table(
+            (
+                "model",
+                "board",
+                "memory",
+                "GB/s",
+                "tokens/s at most",
+                f"at a context of {CONTEXT:,}",
+                "DRAM energy a token there",
+            ),
+            named_rows(),
+            text=3,
         ),
         "boards": markdown_table(
             (

@@ -1,5 +1,7 @@
 """Mixture of experts: what lies in memory, what a token reads, and what sharing a pass is worth."""
 
+from _svg import bars
+
 from tritforge.accel.presets import load_config
 from tritforge.energy.hardware import hardware_energy
 from tritforge.energy.memory import weight_memory
@@ -52,3 +54,17 @@ def tables() -> dict[str, str]:
         ),
         "energy": markdown_table(("model", "batch", "a token", "weights, %"), energy),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures of the page."""
+    rows = []
+    for batch in BATCHES:
+        for name, word in ((MIXTURE, "mixture"), (DENSE, "dense")):
+            each = weight_traffic(find_shape(name), "s8", batch) / batch / 1e9
+            parts = [each, 0.0] if name == MIXTURE else [0.0, each]
+            rows.append((f"{batch} tokens, {word}", parts, f"{each:.3f} GB a token"))
+    title = (
+        "Bytes that a token reads, by the tokens that share a step: a mixture of experts and a dense model"
+    )
+    return {"experts.svg": bars(title, ("Mixtral 8x7B, ternary", "Llama3-8B-1.58"), rows)}

@@ -1,5 +1,7 @@
 """What an accelerator gains over a CPU or GPU, and where it does not."""
 
+from _svg import bars
+
 from tritforge.energy.accounting import ratio
 from tritforge.energy.devices import find_device
 from tritforge.energy.hardware import hardware_energy
@@ -76,3 +78,29 @@ def tables() -> dict[str, str]:
             text=3,
         ),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures of the page."""
+    rows = []
+    for phase in ("prefill", "decode"):
+        scenario = Scenario(phase=phase, context=CONTEXT, packing="s8")
+        for arithmetic in ("ternary", "int8", "fp16"):
+            result = hardware_energy(find_shape(MODEL), scenario, arithmetic=arithmetic)
+            per = result.per_token.value / result.energy.value
+            weights, array = (
+                per * sum(result.part(name).value for name in names)
+                for names in (("weights",), ("matrices", "accumulators"))
+            )
+            rest = result.per_token.value - weights - array
+            value = format_joules(result.per_token).split(" (")[0]
+            rows.append((phase, arithmetic, [array, weights, rest], value))
+    # Decoding takes tens of times a prefill's energy: each phase has its own whole, the FP16 bar.
+    whole = {phase: sum(parts) for phase, arithmetic, parts, _ in rows if arithmetic == "fp16"}
+    drawn = [
+        (f"{phase}, {arithmetic}", [100 * part / whole[phase] for part in parts], value)
+        for phase, arithmetic, parts, value in rows
+    ]
+    title = "Energy a token of BitNet b1.58 2B-4T with ternary, INT8 and FP16 arrays, FP16 as a whole bar"
+    series = ("the array", "matrices from memory", "all else")
+    return {"processors.svg": bars(title, series, drawn, full=100.0)}

@@ -2,6 +2,8 @@
 
 from math import erf, exp, log2, pi, sqrt
 
+from _svg import bars
+
 from tritforge.models.formats import open_checkpoint
 from tritforge.models.inspection import entropy, inspect
 from tritforge.rtl.array_report import markdown_table
@@ -68,3 +70,19 @@ def tables() -> dict[str, str]:
             ("matrix", "-1, %", "0, %", "+1, %", "bits a weight", "zero rows", "zero columns"), rows
         ),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures of the page."""
+    found = inspect(open_checkpoint("austen"))
+    rows = [
+        (
+            f"layer {matrix.name.split('.')[2]} {matrix.name.rsplit('.', 1)[-1]}",
+            [100 * share for share in matrix.shares],
+            f"{100 * matrix.shares[1]:.1f} % zeros",
+        )
+        for matrix in found.matrices
+    ]
+    title = "Shares of -1, 0 and +1 in each matrix of the shipped model"
+    fills = ("#3a78b5", "#8a8f98", "#b0762a")
+    return {"values.svg": bars(title, ("-1", "0", "+1"), rows, full=100.0, fills=fills)}

@@ -1,0 +1,238 @@
+"""Figures in sentences are those that are computed: what a table cannot hold, page by page.
+
+Each claim is a piece of a page with the computed figures in it. When one fails, either the sentence is out of date or
+what it speaks of has changed; the message shows what the page has to say.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from doc_commands import ROOT
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.link_top import SILENCE_CHARACTERS
+from tritforge.accel.presets import PRESETS, load_config
+from tritforge.energy.published import published_figures
+from tritforge.energy.technology import default_technology
+from tritforge.models.columns import image_bytes
+from tritforge.models.formats import open_checkpoint
+from tritforge.models.inspection import Inspection, inspect
+from tritforge.models.shapes import all_shapes, find_shape
+from tritforge.rtl.gates.page import results_of, sensitivity
+from tritforge.rtl.parts import PARTS
+from tritforge.rtl.verilog import generate
+from tritforge.sim.cycles import batch_cycles, total_cycles
+from tritforge.sim.jobs import Job
+
+DEFAULT, TINY = load_config("default"), load_config("tiny")
+AUSTEN_LAYER = ((256, 256), (128, 256), (128, 256), (256, 256), (512, 256), (512, 256), (256, 512))
+LAYER_2B = [(one.outputs, one.inputs) for one in find_shape("bitnet-2b4t").linears]
+"""Shapes (M, K) of a decoder layer's matrices."""
+SUM = ("fp16.mul", "fp16.add", "int8.add")
+TERNARY, FP16 = "ternary-16", "fp16-fused-16"
+UNITS = ("logic", "unit", "registered")
+
+AXI_TEST = ROOT / "tests" / "cosim" / "test_axi.py"
+
+Claims = Iterator[str]
+
+
+def kept(name: str) -> Any:
+    """Return what a benchmark keeps."""
+    return json.loads((ROOT / "benchmarks" / name).read_text())
+
+
+def benchmark(name: str) -> ModuleType:
+    """Return a benchmark as a module."""
+    spec = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache(maxsize=1)
+def austen() -> Inspection:
+    return inspect(open_checkpoint("austen"))
+
+
+def routed(design: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the last row of a design, and what its first placement uses."""
+    row = kept("fpga.json")["designs"][design][-1]
+    return row, row["routed"][0]["used"]
+
+
+def cycles_of(config: AcceleratorConfig, shapes: list[tuple[int, int]], tokens: int) -> int:
+    return sum(total_cycles(config, m, k, tokens) for m, k in shapes)
+
+
+def readme() -> Claims:
+    yield f"with {austen().weights / 1e6:.2f} million ternary weights"
+    cycles = cycles_of(DEFAULT, list(AUSTEN_LAYER), 16)
+    operations = sum(16 * m * k for m, k in AUSTEN_LAYER)
+    yield f"{operations:,} ternary operations on the RTL"
+    yield f"Cycles: {cycles:,}, predicted {cycles:,}; the lanes worked {100 * operations / cycles / 512:.1f}% of"
+    yield f"all {sum(16 * m for m, _ in AUSTEN_LAYER):,} words bit for bit"
+    yield f"{sum(m * k for m, k in LAYER_2B) / 1e6:.1f} million ternary weights, on the Verilog of the default core"
+    yield f"{cycles_of(DEFAULT, LAYER_2B, 1):,} cycles, all as predicted"
+    yield f"all {sum(m for m, _ in LAYER_2B):,} result words compared"
+    figures = published_figures()
+    yield f"sets {len(figures)} published figures beside"
+    assert len({figure.paper for figure in figures}) == 4
+    yield "claims of four papers"
+    yield f"to any of {len(all_shapes())} model shapes"
+    for name, words in {
+        "default": "64 lanes x 8 rows, 16 tokens",
+        "ecp5-3072": "192 x 16",
+        "wide": "256 x 16",
+        "decode": "one token",
+    }.items():
+        yield f"`{name}` ({words})"
+    sizes = {name: (PRESETS[name].lanes, PRESETS[name].rows) for name in ("default", "ecp5-3072", "wide")}
+    assert sizes == {"default": (64, 8), "ecp5-3072": (192, 16), "wide": (256, 16)}
+    assert PRESETS["default"].tokens_max == 16
+    assert PRESETS["decode"].tokens_max == 1
+
+
+def readme_digest() -> Claims:
+    yield f"Verilog: build/demo/core.v, 64 lanes x 8 rows, sha256 {generate(DEFAULT).sha256[:12]}"
+
+
+def energy_readme() -> Claims:
+    figures = published_figures()
+    yield f"compares {len(figures)} figures of four papers"
+    yield f"{len(all_shapes())} shapes x 4 contexts"
+
+
+def verification() -> Claims:
+    yield f"The energy: {len(published_figures())} published figures"
+
+
+def axi() -> Claims:
+    core = batch_cycles(TINY, [Job(m=32, k=64, tokens=1)] * 8).total
+    yield f"take {core:,} cycles in the core alone"
+    # What `tests/cosim/test_axi.py` allows for the registers around the core, and for the first beat of a memory.
+    bounds = dict(re.findall(r"^(AROUND|FIRST_BEAT) = (\d+)$", AXI_TEST.read_text(), re.MULTILINE))
+    around = sum(map(int, bounds.values()))
+    yield f"at most {around} more, or {around + 20} with a memory whose first beat comes 20 cycles later"
+
+
+def link() -> Claims:
+    milliseconds = 1000 * SILENCE_CHARACTERS * 10 / 1e6
+    yield f"silence of {SILENCE_CHARACTERS:,} character times ({milliseconds:.0f} ms at 1 Mbaud"
+
+
+def sparse() -> Claims:
+    bench = benchmark("bench_sparse")
+    (m, k), nonzero = bench.SHAPE, bench.nonzero_of_shape()
+    columns = int(nonzero.sum())
+    yield f"({m} x {k}), {columns:,} of {k:,} activations not zero"
+    yield f"With {columns:,} columns left of {k:,} the gain cannot pass {k / columns:.2f}"
+    copies = {
+        packing: image_bytes(bench.config_of(packing, 128), m, k) / 1e6 for packing in ("i2", "s5", "s8")
+    }
+    yield ", ".join(f"{size:.2f} MB (`{name}`)" for name, size in list(copies.items())[:2])
+    yield f"or {copies['s8']:.2f} MB (`s8`) more"
+    config = bench.config_of("i2", 128)
+    dense, full = bench.cycles(config, m, np.ones(k, dtype=np.bool_))
+    yield f"takes {full.total:,} cycles (`i2`, 128 bits) and the dense one {dense.total:,}"
+    _, job = bench.cycles(config, m, nonzero)
+    yield f"that is {job.weight_beats:,} beats in {job.total:,} cycles"
+    assert image_bytes(bench.config_of("i2", 128), 256, 512) == 32768
+    yield "32,768 bytes more for each of the shipped model's three"
+
+
+def fpga() -> Claims:
+    part = PARTS["ecp5-85k"]
+    row, used = routed("board ulx3s")
+    totals = {"LUTs": 83640, "block RAMs": 208}
+    yield f"reaches {row['fmax_mhz']:.1f} MHz with seed {row['routed'][0]['seed']}"
+    yield f"in {used['LUTs']:,} LUTs ({100 * used['LUTs'] / totals['LUTs']:.1f} %), {used['FFs']:,} flip-flops"
+    yield f"{used['block RAMs']} block RAMs and no DSP"
+    row, used = routed("board icebreaker")
+    yield f"reaches {row['fmax_mhz']:.1f} MHz (median of three seeds) in {100 * used['LUTs'] / 5280:.0f} %"
+    row, used = routed("ecp5-3072")
+    counts, lanes = row["counts"], 3072
+    yield f"LUTs: {counts['luts']:,}, {counts['luts'] / lanes:.2f} a lane"
+    yield f"{used['LUTs']:,} | {100 * used['LUTs'] / totals['LUTs']:.1f} %"
+    yield f"flip-flops: {counts['ffs']:,}, {counts['ffs'] / lanes:.1f} a lane"
+    yield f"{used['FFs']:,} | {100 * used['FFs'] / totals['LUTs']:.1f} %"
+    yield f"{used['block RAMs']} | {100 * used['block RAMs'] / totals['block RAMs']:.1f} %"
+    # Ties are rounded to even, as in the page on resources.
+    yield f"Seed 1 reached {row['fmax_mhz']:.1f} MHz where {row['clock_mhz']:.0f} were asked for"
+    yield f"{lanes / part.multipliers:.1f} times what its {part.multipliers} multipliers"
+    yield f"{lanes / part.multipliers / 2:.1f} times with two INT8 products"
+    yield f"so 512 lanes do {512 / part.multipliers:.2f} times as many"
+
+
+def array() -> Claims:
+    run = kept("array.json")["runs"][-1]
+    for datapath, structure in {
+        "fused": {"chain_length": 8, "adders_per_chain": 2},
+        "tree": {"tree_arity": 2, "levels_per_register": 1},
+    }.items():
+        rows = [row for row in run["sweep"] if row["datapath"] == datapath]
+        (own,) = (row for row in rows if structure.items() <= row["structure"].items())
+        assert own["cells_per_lane"] - min(row["cells_per_lane"] for row in rows) <= 0.15
+    yield "are within 0.15 cells of the smallest"
+
+
+def gates() -> Claims:
+    record = kept("gates.json")
+    row = {name: default_technology().row("7nm", name).joules.value for name in SUM}
+    yield f"{(row['fp16.mul'] + row['fp16.add']) / row['int8.add']:.1f} times less energy"
+    ratios = {one["ratio"]: one["value"] for one in record["ratios"]}
+    random = {kind: ratios[f"(fp16.mul + fp16.add) / int8.add, {kind}, random operands"] for kind in UNITS}
+    yield f"even exceeded: {random['logic']:.0f} with random operands"
+    yield f"it is {random['unit']:.0f}, with those of their operands {random['registered']:.0f}"
+    alone, shared = (
+        ratios[f"{FP16} / {TERNARY}, a product, {rows}, real operands"] for rows in ("1 row", "8 rows")
+    )
+    assumptions = dict(sensitivity(results_of(record)))
+    still, moving = assumptions["no glitches"], assumptions["as assumed"]
+    yield (
+        f"In rows of an array the ratio is about {shared:.0f}, for a row alone about {alone:.0f}, and "
+        f"{still[FP16] / still[TERNARY]:.0f} without glitches"
+    )
+    glitches = {name: 100 * (1 - still[name] / moving[name]) for name in still}
+    yield f"{glitches[FP16]:.0f} % of their energy, {glitches[TERNARY]:.0f} % of the ternary one's"
+
+
+def questions() -> Claims:
+    shape = find_shape("microsoft/bitnet-b1.58-2B-4T")
+    other = find_shape("HF1BitLLM/Llama3-8B-1.58-100B-tokens")
+    yield (
+        f"({shape.num_key_value_heads} of {shape.num_attention_heads} heads in 2B-4T, "
+        f"{other.num_key_value_heads} of {other.num_attention_heads} in Llama3-8B)"
+    )
+
+
+PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
+    "README": ("README.md", readme),
+    "README's digest": ("README.md", readme_digest),
+    "energy": ("energy/README.md", energy_readme),
+    "verification": ("docs/verification.md", verification),
+    "axi": ("docs/axi.md", axi),
+    "link": ("docs/link.md", link),
+    "sparse": ("docs/sparse.md", sparse),
+    "fpga": ("docs/fpga.md", fpga),
+    "array": ("docs/array.md", array),
+    "gates": ("docs/gates.md", gates),
+    "context": ("docs/questions/context.md", questions),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_figures_in_sentences_are_the_computed_ones(name: str) -> None:
+    path, claims = PAGES[name]
+    page = " ".join((ROOT / path).read_text().split())
+    missing = [claim for claim in claims() if claim not in page]
+    assert not missing, f"{path} does not say: {missing}"
