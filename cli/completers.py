@@ -53,7 +53,14 @@ def _devices() -> Iterable[str]:
     return all_devices()
 
 
+def _target_devices() -> Iterable[str]:
+    from tritforge.explore.devices import all_target_devices
+
+    return [*all_target_devices(), "all"]
+
+
 complete_config = _offering(_presets)
 complete_model = _offering(_models)
 complete_shape = _offering(_shapes)
 complete_device = _offering(_devices, files=False)
+complete_target_device = _offering(_target_devices, files=False)

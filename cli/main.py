@@ -30,6 +30,8 @@ COMMANDS = {
     "board": "Identify a board behind a serial port and check it, every word.",
     "reproduce": "Every published figure that a model can produce, beside the computed one.",
     "energy": "Energy of models at 7 nm, beside the published figures.",
+    "report": "One page about a model on an accelerator: diagram, area, cycles, energy, what was checked.",
+    "explore": "Which accelerator for a model, a memory and a budget: a sweep, its front, a recommendation.",
     "bench": "Cells, clock and speed of the generated hardware beside others, in the same tools.",
     "model": "What a checkpoint is made of; conversion between its formats and the accelerator's image.",
     "models": "Shapes of models with their sources; one model's parameters, memory and speed.",

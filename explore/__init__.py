@@ -1,1 +1,1 @@
-"""Which accelerator for a model, a memory and a budget: sweeps, Pareto fronts, and a recommendation with its reasons."""
+"""Which accelerator for a model, a memory and a budget: sweeps, fronts, and a recommendation with its reasons."""

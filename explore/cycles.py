@@ -12,8 +12,9 @@ tile's first, c beats of results for a token of a row tile, and the latency L fr
   all the way, or round the result queue (an entry is free again when its words have left: ``L + 2 + c`` cycles for
   as many tokens as the queue has places).
 
-The third way matters for row tiles of few cycles only. It is exact where places are a multiple of the tokens, and
-a lower bound otherwise; `tests/explore/test_cycles.py` holds the rest to the cycle model exactly, and this to its error.
+The third way matters for row tiles of a few cycles only, and is a lower bound there: where tokens go round the queue
+and past it by turns, the job is up to some percent longer. All else is exact; `tests/explore/test_cycles.py` holds
+the one to the cycle model and the other to its error.
 """
 
 from dataclasses import dataclass

@@ -64,9 +64,9 @@ def legal(points: Points) -> Legal:
         if len(points):
             kept = np.ones(len(points), dtype=bool)
             for reason, where in refuse(points):
-                where &= kept
-                if where.any():
-                    skipped[reason] = skipped.get(reason, 0) + int(where.sum())
+                count = int((where & kept).sum())
+                if count:
+                    skipped[reason] = skipped.get(reason, 0) + count
                     kept &= ~where
             points = points.take(kept)
     return Legal(points=points, skipped=skipped)
@@ -88,10 +88,10 @@ def _by_device(points: Points) -> Iterable[tuple[str, Flags]]:
                 )
 
 
-def _try(make: Callable[[], object]) -> str | None:
-    """Return why something is refused, or None."""
+def _refusal(make: Callable[..., object], *arguments: object) -> str | None:
+    """Return why a call is refused, or None."""
     try:
-        make()
+        make(*arguments)
     except InputError as error:
         return str(error)
     return None
@@ -99,14 +99,11 @@ def _try(make: Callable[[], object]) -> str | None:
 
 def _by_field(points: Points) -> Iterable[tuple[str, Flags]]:
     """Refuse values out of a field's own bounds."""
-    base = AcceleratorConfig()
     for name in points.space.named:
         if name in TOGETHER:
             continue
         for value in np.unique(points.columns[name]).tolist():
-            reason = _try(
-                lambda name=name, value=value: AcceleratorConfig.from_dict({name: value}, base=base)
-            )  # type: ignore[misc]
+            reason = _refusal(AcceleratorConfig.from_dict, {name: value})
             if reason:
                 yield reason, points.columns[name] == value
 
@@ -116,7 +113,7 @@ def _by_configuration(points: Points) -> Iterable[tuple[str, Flags]]:
     first, kinds = distinct([points.columns[name] for name in TOGETHER])
     for kind, place in enumerate(first.tolist()):
         values = {name: points.columns[name][place].item() for name in TOGETHER}
-        reason = _try(lambda values=values: AcceleratorConfig(**values))  # type: ignore[misc]
+        reason = _refusal(AcceleratorConfig.from_dict, values)
         if reason:
             yield reason, kinds == kind
 
@@ -141,6 +138,6 @@ def _by_area(points: Points) -> Iterable[tuple[str, Flags]]:
     first, kinds = distinct([points.columns[name] for name in _AREA])
     for kind, place in enumerate(first.tolist()):
         one = pd.DataFrame({name: values[place : place + 1] for name, values in points.columns.items()})
-        reason = _try(lambda one=one: estimate(one))  # type: ignore[misc]
+        reason = _refusal(estimate, one)
         if reason:
             yield reason, kinds == kind

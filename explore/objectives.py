@@ -53,8 +53,8 @@ class Request:
     space
         The points.
     scenario
-        Context, batch, widths of caches, attention; its phase, configuration and DRAM are those of each point, and shares
-        of zeros and `requantise` must be at their defaults.
+        Context, batch, widths of caches, attention. Phase, configuration and DRAM are those of each point, and
+        shares of zeros and `requantise` must be at their defaults.
     node, technology
         Rows of energies; the table of the package unless given.
     """

@@ -31,10 +31,12 @@ DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
     "packing": ("i2", "s5", "s8"),
     "weight_port_bits": (128, 256, 512, 1024),
     "act_port_bits": (64, 256),
+    "result_port_bits": (64, 256),
     "datapath": ("tree", "fused"),
 }
 
-TYPES = {each.name: each.type for each in fields(AcceleratorConfig)}
+#: Type of each field.
+TYPES: dict[str, Any] = {each.name: each.type for each in fields(AcceleratorConfig)}
 
 
 def widest(model: ModelShape) -> tuple[int, int]:
@@ -65,8 +67,8 @@ class Space:
         Fields of `AcceleratorConfig`, each with its values.
     base
         All other fields.
-    follow
-        Whether the fields of `FOLLOWING` that are no axes follow model, device and datapath.
+    following
+        Fields of `FOLLOWING` that follow model, device and datapath where they are no axes.
 
     Raises
     ------
@@ -78,7 +80,7 @@ class Space:
     devices: tuple[TargetDevice, ...]
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: dict(DEFAULT_AXES))
     base: AcceleratorConfig = field(default_factory=AcceleratorConfig)
-    follow: bool = True
+    following: tuple[str, ...] = FOLLOWING
 
     def __post_init__(self) -> None:
         for name, found in (("model", self.models), ("device", self.devices)):
@@ -114,8 +116,7 @@ class Space:
     @property
     def named(self) -> tuple[str, ...]:
         """Fields that may differ between points, in the order of a table's columns."""
-        following = FOLLOWING if self.follow else ()
-        return (*self.axes, *(name for name in following if name not in self.axes))
+        return (*self.axes, *(name for name in self.following if name not in self.axes))
 
     def chunk(self, index: int) -> "Points":
         """Return the points of a chunk."""
@@ -126,18 +127,17 @@ class Space:
         """Return points by their numbers; the last axis changes fastest, the model slowest."""
         places: dict[str, npt.NDArray[np.int64]] = {}
         left = numbers
-        for name, values in reversed(self.axes.items()):
+        for name, values in reversed(list(self.axes.items())):
             left, places[name] = np.divmod(left, len(values))
         model, device = np.divmod(left, len(self.devices))
         columns: dict[str, Column] = {
             name: np.full(len(numbers), value) for name, value in self.base.to_dict().items()
         }
         columns |= {name: np.array(values)[places[name]] for name, values in self.axes.items()}
-        if self.follow:
-            columns |= self._following(model, device, columns["datapath"])
+        columns |= self._followers(model, device, columns["datapath"])
         return Points(space=self, numbers=numbers, model=model, device=device, columns=columns)
 
-    def _following(
+    def _followers(
         self, model: npt.NDArray[np.int64], device: npt.NDArray[np.int64], datapath: Column
     ) -> dict[str, Column]:
         fits = [fitting(one) for one in self.models]
@@ -148,7 +148,9 @@ class Space:
             "target": np.where(fused, targets[device], "generic"),
             "negation": np.where(fused, "carry", self.base.negation),
         }
-        return {name: values for name, values in found.items() if name not in self.axes}
+        return {
+            name: values for name, values in found.items() if name in self.following and name not in self.axes
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
