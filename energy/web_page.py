@@ -108,6 +108,12 @@ def table(
     )
 
 
+def paragraph(text: str, *, kind: str = "") -> str:
+    """Return a paragraph of text; of a kind that the style sheet knows: ``good``, ``bad``, ``notice``."""
+    name = f' class="{kind}"' if kind else ""
+    return f"<p{name}>{escape(text)}</p>"
+
+
 def listed(lines: Sequence[str]) -> str:
     """Return lines of text as a list; nothing without any."""
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>" if lines else ""
