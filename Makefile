@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl explore report cli
 
-.PHONY: help demo docs test test-slow fpga-slow test-external formal lint format bench coverage clean
+.PHONY: help demo docs notebooks test test-slow fpga-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -15,6 +15,9 @@ demo: $(VENV)/.installed  ## Run a trained decoder layer on generated hardware; 
 
 docs: $(VENV)/.installed-docs  ## Build the documentation site in build/site, offline, warnings as errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+notebooks: $(VENV)/.installed-dev  ## Run the notebooks and store them with what they print.
+	$(BIN)/python notebooks/store.py
 
 test: $(VENV)/.installed-dev  ## Run the test suite (under 15 minutes on two cores).
 	$(BIN)/pytest -n 2 -m "not slow and not external"
@@ -35,7 +38,7 @@ lint: $(VENV)/.installed-dev  ## Check style, formatting and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(PACKAGES:%=-p tritforge.%)
-	$(BIN)/mypy tests docs
+	$(BIN)/mypy tests docs notebooks
 
 format: $(VENV)/.installed-dev  ## Format the sources.
 	$(BIN)/ruff check --fix
