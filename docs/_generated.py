@@ -1,10 +1,13 @@
 """Pages of the site that are made when it is built, so that none can fall behind its source.
 
 MkDocs calls the functions whose names begin with ``on_``. They add the help of every command, a page for each module
-with its docstrings, each folder's README as the index of its modules, the changelog, and the notes for contributors.
+with its docstrings, each folder's README as the index of its modules, the notebooks as they are stored, the changelog
+and the notes for contributors.
 """
 
+import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +77,50 @@ def commands_page() -> str:
     return "\n".join([intro, *sections])
 
 
-def pages() -> dict[str, str]:
-    """Return all generated pages by their path in the site's sources."""
-    made = {"commands.md": commands_page()}
+def notebooks() -> list[Path]:
+    """Return the notebooks' files, in order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
+    """Return a notebook as a page, and its pictures by name; links into the site's folder become links on it."""
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.replace("](../docs/", "](../"))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{path.stem}-{len(pictures) + 1}.png"
+                pictures[name] = b64decode("".join(data["image/png"]))
+                parts.append(f"![{cell['metadata']['alt']}]({name})")
+            elif "text/html" in data:
+                # A table of the site's own style, without that which pandas brings.
+                table = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
+                parts.append(re.sub(r' (?:border="1" class="dataframe"|style="[^"]*")', "", table))
+            else:
+                parts.append(f"```text\n{''.join(output.get('text') or data['text/plain'])}\n```")
+    return "\n\n".join(parts) + "\n", pictures
+
+
+def notebook_pages() -> dict[str, str | bytes]:
+    """Return the index of the notebooks, each of them, and their pictures, by path."""
+    index = (ROOT / "notebooks" / "README.md").read_text().replace(".ipynb)", ".md)")
+    made: dict[str, str | bytes] = {"notebooks/index.md": index}
+    for path in notebooks():
+        page, pictures = notebook_page(path)
+        made[f"notebooks/{path.stem}.md"] = page
+        made |= {f"notebooks/{name}": content for name, content in pictures.items()}
+    return made
+
+
+def pages() -> dict[str, str | bytes]:
+    """Return all generated pages, and pictures on them, by their path in the site's sources."""
+    made: dict[str, str | bytes] = {"commands.md": commands_page(), **notebook_pages()}
     made |= {page: (ROOT / path).read_text() for path, page in COPIED.items()}
     for folder in FOLDERS:
         made[f"api/{folder}/index.md"] = readme_page(folder)
@@ -92,6 +136,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         next(iter(entry)): entry[next(iter(entry))] for entry in config.nav or [] if isinstance(entry, dict)
     }
     sections["Reference"].insert(0, {"Command line": "commands.md"})
+    sections["Notebooks"] += [f"notebooks/{path.stem}.md" for path in notebooks()]
     sections["Contributing"] += [{"How to contribute": "contributing.md"}, {"Changes": "changelog.md"}]
     for folder in FOLDERS:
         names = ["index", *packages(folder), *modules(folder)]
