@@ -47,7 +47,7 @@ def tables() -> dict[str, str]:
                 arithmetic = ternary.part("matrices").value + ternary.part("accumulators").value
                 energy.append(
                     [
-                        name,
+                        name.rsplit("/", 1)[-1],
                         phase,
                         dram,
                         format_joules(ternary.per_token),

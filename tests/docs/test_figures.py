@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from doc_commands import ROOT
+from test_yosys_mutants import CONFIG as MUTATED
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.link_top import SILENCE_CHARACTERS
@@ -104,6 +105,10 @@ def readme() -> Claims:
 
 def readme_digest() -> Claims:
     yield f"Verilog: build/demo/core.v, 64 lanes x 8 rows, sha256 {generate(DEFAULT).sha256[:12]}"
+
+
+def mutants() -> Claims:
+    yield f"has the SHA-256 {generate(MUTATED).sha256[:16]}"
 
 
 def energy_readme() -> Claims:
@@ -218,6 +223,7 @@ def questions() -> Claims:
 PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
     "README": ("README.md", readme),
     "README's digest": ("README.md", readme_digest),
+    "mutants": ("tests/cosim/yosys_mutants.md", mutants),
     "energy": ("energy/README.md", energy_readme),
     "verification": ("docs/verification.md", verification),
     "axi": ("docs/axi.md", axi),
