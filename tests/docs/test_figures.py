@@ -20,11 +20,13 @@ from test_yosys_mutants import CONFIG as MUTATED
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.link_top import SILENCE_CHARACTERS
 from tritforge.accel.presets import PRESETS, load_config
-from tritforge.energy.published import published_figures
+from tritforge.energy.memory import weight_memory
+from tritforge.energy.published import compare, published_figures
+from tritforge.energy.roofline import weight_traffic
 from tritforge.energy.technology import default_technology
 from tritforge.models.columns import image_bytes
 from tritforge.models.formats import open_checkpoint
-from tritforge.models.inspection import Inspection, inspect
+from tritforge.models.inspection import Inspection, entropy, inspect
 from tritforge.models.shapes import all_shapes, find_shape
 from tritforge.rtl.fpga import DENSE_SHARE
 from tritforge.rtl.gates.page import results_of, sensitivity
@@ -37,6 +39,7 @@ DEFAULT, TINY = load_config("default"), load_config("tiny")
 AUSTEN_LAYER = ((256, 256), (128, 256), (128, 256), (256, 256), (512, 256), (512, 256), (256, 512))
 LAYER_2B = [(one.outputs, one.inputs) for one in find_shape("bitnet-2b4t").linears]
 """Shapes (M, K) of a decoder layer's matrices."""
+MIXTURE, DENSE = "mistralai/Mixtral-8x7B-v0.1", "HF1BitLLM/Llama3-8B-1.58-100B-tokens"
 SUM = ("fp16.mul", "fp16.add", "int8.add")
 TERNARY, FP16 = "ternary-16", "fp16-fused-16"
 UNITS = ("logic", "unit", "registered")
@@ -116,6 +119,9 @@ def energy_readme() -> Claims:
     figures = published_figures()
     yield f"compares {len(figures)} figures of four papers"
     yield f"{len(all_shapes())} shapes x 4 contexts"
+    assert sum(one.verdict == "fails" for one in compare(figures)) == 3
+    yield "Three figures are known to fail"
+    yield f"reads all weights from DRAM {512 // DEFAULT.tokens_max} times"
 
 
 def verification() -> Claims:
@@ -148,6 +154,8 @@ def sparse() -> Claims:
     yield ", ".join(f"{size:.2f} MB (`{name}`)" for name, size in list(copies.items())[:2])
     yield f"or {copies['s8']:.2f} MB (`s8`) more"
     config = bench.config_of("i2", 128)
+    zeros = [float(row[1].removesuffix(" %")) for row in bench.model_rows()]
+    yield f"{min(zeros):.0f} to {max(zeros):.0f} % by layer in the shipped one"
     dense, full = bench.cycles(config, m, np.ones(k, dtype=np.bool_))
     yield f"takes {full.total:,} cycles (`i2`, 128 bits) and the dense one {dense.total:,}"
     _, job = bench.cycles(config, m, nonzero)
@@ -213,6 +221,47 @@ def gates() -> Claims:
     yield f"{glitches[FP16]:.0f} % of their energy, {glitches[TERNARY]:.0f} % of the ternary one's"
 
 
+def values() -> Claims:
+    matrices = {matrix.name: 100 * matrix.shares[1] for matrix in austen().matrices}
+    assert all(abs(zeros - 100 / 3) <= 3 for name, zeros in matrices.items() if "self_attn" in name)
+    yield "within three points of an even spread in every layer"
+    network = [
+        [zeros for name, zeros in matrices.items() if f"layers.{layer}.mlp" in name] for layer in range(3)
+    ]
+    first, second, third = ((min(zeros), max(zeros)) for zeros in network)
+    yield (
+        f"{first[0]:.0f} to {first[1]:.0f} % in layer 0, {second[0]:.0f} to {second[1]:.0f} % in layer 1, "
+        f"{third[0]:.0f} to {third[1]:.0f} % in layer 2"
+    )
+    assert round(entropy((4, 1, 1)), 2) == 1.25
+    yield "A share above two thirds would matter: below 1.25 bits of entropy"
+    yield f"a character model of {austen().weights / 1e6:.2f} million ternary weights"
+
+
+def bits() -> Claims:
+    shape = find_shape("microsoft/bitnet-b1.58-2B-4T")
+    found = {name: weight_memory(shape, name) for name in ("int4", "i2", "s8")}
+    other = {name: memory.total - memory.matrices - memory.scales for name, memory in found.items()}
+    assert found["int4"].matrices > other["int4"]
+    assert found["i2"].matrices < other["i2"]
+    yield "in any packing denser than four bits"
+    assert found["s8"].matrices / found["i2"].matrices == pytest.approx(0.8)
+    assert 0.9 < found["s8"].total / found["i2"].total < 1
+    yield "From `i2` to `s8` a fifth of the matrices goes, but less than a tenth of that model"
+
+
+def experts() -> Claims:
+    mixture, dense = (weight_traffic(find_shape(name), "s8", 32) for name in (MIXTURE, DENSE))
+    assert round(mixture / dense) == 4
+    yield "the mixture four times the dense model's for 32"
+
+
+def dataflow() -> Claims:
+    m, k = 2560, 2560
+    assert round(8 * (1 - m * k / (total_cycles(DEFAULT, m, k, 1) * 512))) == 7
+    yield "lanes wait for weights seven cycles of eight"
+
+
 def questions() -> Claims:
     shape = find_shape("microsoft/bitnet-b1.58-2B-4T")
     other = find_shape("HF1BitLLM/Llama3-8B-1.58-100B-tokens")
@@ -234,6 +283,10 @@ PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
     "fpga": ("docs/fpga.md", fpga),
     "array": ("docs/array.md", array),
     "gates": ("docs/gates.md", gates),
+    "dataflow": ("docs/dataflow.md", dataflow),
+    "values": ("docs/questions/values.md", values),
+    "bits": ("docs/questions/bits.md", bits),
+    "experts": ("docs/questions/experts.md", experts),
     "context": ("docs/questions/context.md", questions),
 }
 
