@@ -77,6 +77,8 @@ TREE_CHANGES: tuple[Design, ...] = (
     {"tree_arity": 4},
     {"levels_per_register": 2},
     {"negation": "carry", "tree_arity": 3},
+    {"negation": "carry", "levels_per_register": 2},
+    {"levels_per_register": 4},
     {"sparse": True, "packing": "s8", "negation": "carry"},
 )
 FUSED_CHANGES: tuple[Design, ...] = (

@@ -1,8 +1,7 @@
 """What the LUTs and flip-flops of a core are for, counted from its structure: the terms of the area's model.
 
-Each term is a number of things that cost alike: bits of adders, words that are decoded, cells of LUT RAM. What one
-costs is fitted (`tritforge.rtl.area_fit`); where synthesis maps a thing to a known cell the fit finds that cell's
-size, which is how a reader checks it.
+Each term is a number of things that cost alike: bits of adders, words that are decoded, cells of LUT RAM. Where
+synthesis maps a thing to a cell of known size that is its cost, for the rest it is fitted (`tritforge.rtl.area_fit`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,14 +11,14 @@ from functools import cached_property
 import numpy as np
 
 from tritforge.accel.codes import BIAS_WORD_BITS, RESULT_WORD_BITS, TRIT_BITS, WORDS
-from tritforge.rtl.area_shape import Ints, Shapes, bit_length, ceil_div
+from tritforge.rtl.area_shape import Flags, Ints, Shapes, bit_length, ceil_div
 
 Terms = Mapping[str, Ints]
 
 #: Bits of the parts of ECP5's memories, and what Yosys weighs them by when it chooses (``lutrams_trellis.txt``,
 #: ``brams_16kd.txt``).
 LUT_RAM_WIDTH, LUT_RAM_DEPTH, LUT_RAM_COST = 4, 16, 4
-BLOCK_RAM_BITS, BLOCK_RAM_COST = 1 << 14, 128
+BLOCK_RAM_COST = 128
 #: Depths of a block memory that has 9 bits a write enable, and the enables that it has then; depths of narrower ones,
 #: and their bits.
 _ENABLE_BITS = 9
@@ -64,7 +63,7 @@ class Structure:
     def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
         zero = np.zeros(len(shapes), dtype=np.int64)
-        #: LUTs of carry chains, chains, and LUTs of adders of more than two operands, of a row's datapath.
+        #: Of a row's datapath: bits of carry chains, adders of `+`, and bits of adders of more than two operands.
         self.carry, self.adders, self.compressed = zero.copy(), zero.copy(), zero.copy()
         #: Flip-flops of a row's datapath.
         self.registers = zero.copy()
@@ -72,37 +71,46 @@ class Structure:
         self._count_chains()
 
     def _count_tree(self) -> None:
-        """Count a tree's adders, level by level, and the registers behind them."""
+        """Count a tree's adders, level by level, and the registers behind them.
+
+        Yosys adds three operands in two chains, and one more for each row of full adders before them. Adders of two
+        operands without a register or a carry-in between them it makes one of all their operands, which has a row of
+        full adders for each operand over two.
+        """
         s = self.shapes
-        tree, owed = ~s.fused, ~s.bias
-        terms, span = s.lanes.copy(), np.ones(len(s), dtype=np.int64)
-        level = 0
+        joined = s.bias & (s.tree_arity == 2)
+        levels = np.where(joined, s.levels_per_register, 1)
+        arity = s.tree_arity**levels
+        # The carry-in of a sum of two is one more bit of it.
+        carry_in = ~s.bias & (s.tree_arity == 2)
+        terms, span, level = s.lanes.copy(), np.ones_like(s.lanes), np.zeros_like(s.lanes)
         while (terms > 1).any():
-            whole, rest = np.divmod(terms, s.tree_arity)
-            span = np.minimum(span * s.tree_arity, s.lanes)
+            span = np.minimum(span * arity, s.lanes)
             width = s.act_bits + bit_length(span - 1)
-            here = tree & (terms > 1)
-            adders = here * (whole + (rest > 1))
-            self.adders += adders
-            self.carry += adders * _even(width + owed)
-            self.compressed += here * width * (whole * (s.tree_arity - 2) + np.maximum(rest - 2, 0))
-            terms = ceil_div(terms, s.tree_arity)
-            level += 1
+            here = ~s.fused & (terms > 1)
+            whole, rest = np.divmod(terms, arity)
+            for groups, operands in ((whole, arity), (1, rest)):
+                chains = np.where(operands > 1, 1 + (~joined & (operands > 2)), 0)
+                self.adders += here * groups * chains
+                self.carry += here * groups * chains * _even(width + carry_in)
+                rows = np.maximum(operands - np.where(joined | ~s.bias, 2, 3), 0)
+                self.compressed += here * groups * rows * width
+            terms = ceil_div(terms, arity)
+            level += levels
             kept = here & ((level % s.levels_per_register == 0) | (terms == 1))
-            self.registers += kept * terms * (width + owed)
+            self.registers += kept * terms * (width + ~s.bias)
 
     def _count_chains(self) -> None:
         """Count the chains of ternary adders of ECP5 and the tree that joins them."""
         s = self.shapes
-        fused = s.fused & (s.target == "ecp5")
-        self.registers += fused * s.chains * (s.act_bits + 1)
+        self.registers += s.fused * s.chains * (s.act_bits + 1)
         # Positions whose sums are as wide as each other: 1, 2 and 3, 4 to 7, ...
         for bits in range(1, 7):
             positions = np.clip(s.positions, 1 << (bits - 1), 1 << bits) - (1 << (bits - 1))
             width = s.act_bits + bits
-            self.carry += fused * positions * self._chained(s.chains, width)
-            self.registers += fused * positions * s.chains * (width + 1)
-        terms, span = np.where(fused, s.chains, 1), s.positions.copy()
+            self.carry += s.fused * positions * self._chained(s.chains, width)
+            self.registers += s.fused * positions * s.chains * (width + 1)
+        terms, span = np.where(s.fused, s.chains, 1), s.positions.copy()
         while (terms > 1).any():
             here = terms > 1
             span = np.minimum(2 * span, s.lanes)
@@ -136,13 +144,24 @@ class Structure:
         ]
 
     def clocked_memories(self) -> list[tuple[Ints, Ints, Ints, Ints]]:
-        """Return of the memories that may be block memories how many there are, width, depth, and bits of a chunk."""
+        """Return of the memories that may be block memories how many there are, width, depth, and bits of a chunk.
+
+        The first are those of the activation buffer.
+        """
         s = self.shapes
         index, acts = bit_length(s.k_max - 1), s.chains * s.act_container_bits
         return [
             (s.positions, acts, s.buffer_words, np.gcd(s.chains, s.acts_per_beat) * s.act_container_bits),
             (1 * s.sparse, index, s.k_max, index),
             (1 * s.sparse, s.act_bits, s.k_max, s.act_bits),
+        ]
+
+    @cached_property
+    def in_luts(self) -> list[Flags]:
+        """Whether each of `clocked_memories` is LUT RAM: where Yosys finds that cheaper."""
+        return [
+            LUT_RAM_COST * lut_ram_cells(width, depth) < BLOCK_RAM_COST * block_rams(width, depth, chunk)
+            for _, width, depth, chunk in self.clocked_memories()
         ]
 
     @cached_property
@@ -153,12 +172,10 @@ class Structure:
         for width, depth in self.small_memories():
             cells += lut_ram_cells(width, depth)
             chosen += bank_bits(width, depth)
-        for count, width, depth, chunk in self.clocked_memories():
-            small, large = lut_ram_cells(width, depth), block_rams(width, depth, chunk)
-            in_luts = LUT_RAM_COST * small < BLOCK_RAM_COST * large
-            cells += count * np.where(in_luts, small, 0)
-            chosen += count * np.where(in_luts, bank_bits(width, depth), 0)
-            blocks += count * np.where(in_luts, 0, large)
+        for (count, width, depth, chunk), in_luts in zip(self.clocked_memories(), self.in_luts, strict=True):
+            cells += count * in_luts * lut_ram_cells(width, depth)
+            chosen += count * in_luts * bank_bits(width, depth)
+            blocks += count * ~in_luts * block_rams(width, depth, chunk)
         return cells, chosen, blocks
 
 
@@ -172,7 +189,6 @@ def lut_terms(structure: Structure) -> Terms:
     s = structure.shapes
     cells, chosen, _ = structure.memories
     entry, words = s.rows * s.acc_bits, decoded_words(s)
-    fused_ecp5 = s.fused & (s.target == "ecp5")
     columns = s.sparse * s.column_trits
     decoders = {
         f"{name} words": (s.packing == name) * (words + s.sparse * s.words_per_beat) for name in WORDS
@@ -181,12 +197,12 @@ def lut_terms(structure: Structure) -> Terms:
         "masked lane bits": np.where(s.fused, s.chains, s.lanes) * s.rows * s.act_bits,
         "adder bits": s.rows * (structure.carry + _even(s.acc_bits + ~s.bias))
         + columns * _even(s.acc_bits + 1),
-        "carry chains": s.rows * (structure.adders + ~fused_ecp5) + columns * (s.target != "ecp5"),
+        "carry chains": s.rows * (structure.adders + ~s.fused) + columns * (s.target != "ecp5"),
         "compressed bits": s.rows * structure.compressed,
         "LUT RAMs": cells,
         "bits chosen among LUT RAMs": chosen,
         "accumulator bits": entry * (s.tokens_max > 1),
-        "start bits": entry * ~fused_ecp5,
+        "start bits": entry * ~s.fused,
         "result bits": entry,
         "result bits chosen": entry * (s.rows > s.results_per_beat),
         "packed result bits": s.acc_bits * s.results_per_beat * (2 * s.results_per_beat - 1),
@@ -205,7 +221,6 @@ def ff_terms(structure: Structure) -> Terms:
     """Return the terms of the flip-flops, by name."""
     s = structure.shapes
     entry = s.rows * s.acc_bits
-    _, _, blocks = structure.memories
     columns = s.sparse * s.column_trits
     words = decoded_words(s)
     # What a tile or biases do not reach of a weight beat is not kept.
@@ -220,7 +235,7 @@ def ff_terms(structure: Structure) -> Terms:
         "datapath bits": s.rows * structure.registers,
         "decoded bits": words * s.word_trits * TRIT_BITS,
         "activation bits": s.lanes * s.act_bits,
-        "bits behind LUT RAM": s.lanes * s.act_bits * (blocks == 0),
+        "bits behind LUT RAM": s.lanes * s.act_bits * structure.in_luts[0],
         "accumulator bits": entry * (1 + (s.tokens_max > 1)),
         "result bits": entry,
         "bias bits": s.bias * s.rows * s.bias_bits,
