@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from tritforge.energy.plot_style import inline_svg, style
 
+#: Rows of a table that stays together on paper.
+_SHORT = 30
 _TEMPLATE = Path(__file__).parent / "data" / "page.html.in"
 
 
@@ -53,13 +55,16 @@ def plot(draw: Callable[[], Figure], name: str, alternative: str, caption: str) 
     """
     with style(page=True):
         svg = inline_svg(draw(), salt=name)
-    return drawing(svg.replace("<svg", f'<svg aria-label="{escape(alternative, quote=True)}"', 1), caption)
+    return drawing(
+        svg.replace("<svg", f'<svg aria-label="{escape(alternative, quote=True)}"', 1), caption, name=name
+    )
 
 
-def drawing(svg: str, caption: str, *, kind: str = "plot") -> str:
-    """Return a drawing, whose SVG element names itself, with its caption; it scrolls where it is too wide."""
+def drawing(svg: str, caption: str, *, name: str, kind: str = "plot") -> str:
+    """Return a drawing, whose SVG element says what it shows, with its caption; it scrolls where it is too wide."""
+    label = escape(f"Drawing: {name}", quote=True)
     return (
-        f'<figure class="{kind}"><div class="scroll" tabindex="0" role="group" aria-label="Plot, scrolls sideways">'
+        f'<figure class="{kind}"><div class="scroll" tabindex="0" role="group" aria-label="{label}">'
         f"{svg}</div><figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -100,9 +105,10 @@ def table(
         cells = "".join(f"<td{kind(i)}>{escape(cell)}</td>" for i, cell in enumerate(rest, start=1))
         last = ' class="total"' if total and number == len(rows) - 1 else ""
         body.append(f'<tr{last}><th scope="row"{kind(0)}>{escape(first)}</th>{cells}</tr>')
+    kept = "scroll short" if len(rows) <= _SHORT else "scroll"
     hidden = "" if shown else ' class="unseen"'
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}"><table>'
+        f'<div class="{kept}" tabindex="0" role="region" aria-labelledby="{name}"><table>'
         f'<caption id="{name}"{hidden}>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )

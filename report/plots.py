@@ -14,6 +14,7 @@ from tritforge.energy.accounting import EnergyResult
 from tritforge.energy.plot_style import GROUP_LOOKS, new_figure, tidy
 from tritforge.energy.steps import GROUPS, group
 from tritforge.report.roofs import ArrayRoof
+from tritforge.report.words import number
 from tritforge.report.workload import PhaseCycles
 
 #: Fill and hatch of what the lanes do, in the order of `MatrixCycles.parts`.
@@ -145,7 +146,7 @@ def draw_roof(roof: ArrayRoof) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         span = log10(high / low) if axis is axes.xaxis else log10(axes.get_ylim()[1] / axes.get_ylim()[0])
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 3 else (1,)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axis.set_minor_locator(NullLocator())
     axes.set_xlabel("ternary operations for each byte of weights")
     axes.set_ylabel("ternary operations a cycle")

@@ -8,7 +8,7 @@ from tritforge.report.diagram import draw, kibibytes
 from tritforge.report.plots import draw_cycles, draw_roof
 from tritforge.report.results import Results
 from tritforge.report.subject import quoted
-from tritforge.report.words import again, bytes_of, rate, report_command, share
+from tritforge.report.words import again, bytes_of, number, rate, report_command, share
 from tritforge.report.workload import PhaseCycles
 from tritforge.rtl.cell_counts import TITLES
 
@@ -24,6 +24,7 @@ def accelerator(results: Results) -> list[str]:
             draw(subject.config),
             "Blue: memories and registers. Orange: arithmetic and decoding. An arrow is as thick as the "
             "logarithm of its width; figures on arrows are bits a cycle.",
+            name="the accelerator",
             kind="diagram",
         ),
         table(
@@ -231,7 +232,7 @@ def roofline(results: Results) -> list[str]:
     """Return the array's roofline and the bound on the whole model."""
     roof, subject = results.roof, results.subject
     points = [
-        [point.name, point.phase, f"{point.intensity:,.3g}", f"{point.performance:,.1f}", f"{point.roof:,.1f}",
+        [point.name, point.phase, number(point.intensity), f"{point.performance:,.1f}", f"{point.roof:,.1f}",
          share(point.performance / point.roof)]
         for point in roof.points
     ]  # fmt: skip
@@ -239,15 +240,15 @@ def roofline(results: Results) -> list[str]:
     return [
         paragraph(
             f"The lanes do {roof.operations_per_cycle:,} ternary operations a cycle, the weight port takes "
-            f"{roof.port_bytes_per_cycle:,.4g} bytes. A product that does more than {roof.ridge:,.4g} "
+            f"{number(roof.port_bytes_per_cycle)} bytes. A product that does more than {number(roof.ridge)} "
             "operations for each byte of weights is bound by the lanes, one that does fewer by its "
-            f"weights; for the memory that edge is at {roof.memory_ridge:,.4g}."
+            f"weights; for the memory that edge is at {number(roof.memory_ridge)}."
         ),
         plot(
             lambda: draw_roof(roof),
             "roofline",
             f"Roofline of the array: {roof.operations_per_cycle:,} operations a cycle at most, from "
-            f"{roof.ridge:,.4g} operations for each byte on. Prefill lies {side} of that edge, decode "
+            f"{number(roof.ridge)} operations for each byte on. Prefill lies {side} of that edge, decode "
             "further left. The table below has every point.",
             f"Weight bytes as they pass the port, packed {subject.config.packing}, biases included. Memory: "
             f"{_memory(results)}, at {subject.clock.value:g} MHz.",
@@ -280,7 +281,7 @@ def _whole_model(results: Results) -> str:
         [
             step.phase,
             bytes_of(step.traffic_bytes),
-            f"{step.operations / 1e9:,.4g}",
+            number(step.operations / 1e9),
             rate(step.tokens_per_second),
             step.bound,
         ]

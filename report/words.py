@@ -1,6 +1,5 @@
 """How the page writes numbers, and the commands that repeat its sections."""
 
-from collections.abc import Sequence
 from html import escape
 
 from tritforge.report.subject import Subject, quoted
@@ -51,11 +50,11 @@ def energy_command(subject: Subject, phase: str) -> str:
     return " ".join(parts)
 
 
+def number(value: float) -> str:
+    """Write a number with four digits, or whole where it has more."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def share(value: float) -> str:
     """Write a share as a percentage."""
     return f"{value:.1%}"
-
-
-def sentence(parts: Sequence[str]) -> str:
-    """Join parts with commas and an *and*."""
-    return " and ".join([*filter(None, [", ".join(parts[:-1])]), parts[-1]]) if parts else ""
