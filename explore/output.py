@@ -20,7 +20,7 @@ from tritforge.accel.files import write_atomically
 from tritforge.energy.hardware import LEFT_OUT
 from tritforge.explore.choice import Choice, Wish
 from tritforge.explore.objectives import Request
-from tritforge.explore.reasons import area_error, config_of, describe, reasons
+from tritforge.explore.reasons import area_error, config_of, describe, number, reasons
 from tritforge.explore.run import Sweep
 from tritforge.rtl.array_report import markdown_table
 
@@ -113,7 +113,7 @@ def overview(choices: Sequence[Choice], request: Request, wish: Wish) -> list[li
             continue
         row = choice.row(choice.point)
         figures = [
-            f"{row[f'{phase}_{end}']:.4g}" for end in ("tokens_per_second", "joules_per_token", "watts")
+            number(row[f"{phase}_{end}"]) for end in ("tokens_per_second", "joules_per_token", "watts")
         ]
         lines.append(
             [choice.model, choice.device, describe(row, request.space), *figures, f"{row['luts']:,}"]

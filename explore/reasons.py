@@ -34,8 +34,14 @@ def quantity(value: float, unit: str) -> str:
     """Write a quantity with three digits and a prefix: ``39.3 mJ``."""
     if not value:
         return f"0 {unit}"
-    power = min(4, max(-4, floor(log10(abs(value) * (1 + 1e-9)) / 3)))
+    # Of what is written: 999.6 is 1.00 k.
+    power = min(4, max(-4, floor(log10(abs(float(f"{value:.3g}"))) / 3)))
     return f"{value / 1000.0**power:.3g} {_PREFIXES[power]}{unit}"
+
+
+def number(value: float) -> str:
+    """Write a number with four digits, or all of a whole one: ``17.22``, ``49,512``."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def config_of(row: dict[str, Any], space: Space) -> AcceleratorConfig:
@@ -73,7 +79,7 @@ def _performance(row: dict[str, Any], phase: str) -> str:
     joules = [row[f"{phase}_joules_per_token{end}"] for end in ("", "_low", "_high")]
     each, low, high = (quantity(value, "J") for value in joules)
     return (
-        f"{phase.capitalize()}: {row[f'{phase}_tokens_per_second']:,.4g} tokens/s, {each} a token "
+        f"{phase.capitalize()}: {number(row[f'{phase}_tokens_per_second'])} tokens/s, {each} a token "
         f"({low} to {high}), {quantity(row[f'{phase}_watts'], 'W')}."
     )
 
@@ -125,7 +131,7 @@ def _figures(row: dict[str, Any], wish: Wish) -> str:
     phase = wish.phases[0]
     joules = quantity(row[f"{phase}_joules_per_token"], "J")
     return (
-        f"{row[f'{phase}_tokens_per_second']:,.4g} tokens/s, {joules} a token, "
+        f"{number(row[f'{phase}_tokens_per_second'])} tokens/s, {joules} a token, "
         f"{quantity(row[f'{phase}_watts'], 'W')} and {row['luts']:,} LUTs"
     )
 
@@ -180,7 +186,7 @@ def _nearest(name: str, choice: Choice, request: Request, wish: Wish, device: Ta
         least = quantity(rows[f"{phase}_watts"].min(), "W")
         return f"the least in {phase} is {least}, more than {quantity(wish.max_watts, 'W')}"
     most = rows[f"{phase}_tokens_per_second"].max()
-    return f"the most in {phase} are {most:,.4g}, {wish.min_tokens:,.4g} are asked for"
+    return f"the most in {phase} are {number(most)}, {number(wish.min_tokens)} are asked for"
 
 
 def area_error() -> str:

@@ -28,7 +28,7 @@ _KEY, _SKIPPED = b"tritforge.request", b"tritforge.skipped"
 def describe_request(request: Request) -> dict[str, Any]:
     """Return a request with plain values; equal requests of one program are equal here."""
     space = request.space
-    return {
+    description = {
         "tritforge": version("tritforge"),
         "sources": _sources(),
         "chunk_points": CHUNK_POINTS,
@@ -50,6 +50,9 @@ def describe_request(request: Request) -> dict[str, Any]:
         "node": request.node,
         "technology": None if request.technology is None else [asdict(row) for row in request.technology],
     }
+    # As it is read again, with lists for tuples.
+    plain: dict[str, Any] = json.loads(json.dumps(description))
+    return plain
 
 
 @cache

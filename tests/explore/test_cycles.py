@@ -1,0 +1,96 @@
+"""Cycles for arrays of configurations are those of the cycle model."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep_points import configs, shapes_of
+
+from tritforge.accel.config import AcceleratorConfig
+from tritforge.explore.cycles import PARTS, job_work, latency, product_work
+from tritforge.sim.block_cycles import PUSH_TO_PART
+from tritforge.sim.cycles import JobCycles, job_cycles, total_cycles
+
+#: Names of `Work` in `JobCycles.needs`.
+NEEDS = dict(zip(PARTS[1:], ("compute", "weights", "activations", "output"), strict=True))
+#: Share by which the closed form may fall short where tokens go round the result queue and past it by turns.
+SHORT = 0.1
+
+
+def queue_may_hold(config: AcceleratorConfig, k: int, tokens: int) -> bool:
+    """Whether entries can wait for a place in the result queue longer than for lanes and for the port."""
+    pace = max(tokens, config.tile_beats)
+    period = (config.k_tiles(k) - 1) * pace + max(tokens, config.tile_beats + config.bias_beats)
+    chunks = -(-config.rows // config.results_per_beat)
+    round_trip = config.latency + PUSH_TO_PART + chunks
+    places = config.result_entries
+    return round_trip > max(places * chunks, places // tokens * period)
+
+
+def compare(config: AcceleratorConfig, m: int, k: int, tokens: int) -> tuple[int, JobCycles]:
+    work, exact = job_work(shapes_of([config]), m, k, tokens), job_cycles(config, m, k, tokens)
+    for name, need in NEEDS.items():
+        assert getattr(work, name).tolist() == [exact.needs[need]], name
+    return int(work.cycles[0]), exact
+
+
+@given(config=configs(), m=st.integers(1, 150), k=st.integers(1, 600), data=st.data())
+def test_a_job_takes_the_cycles_of_the_cycle_model(
+    config: AcceleratorConfig, m: int, k: int, data: st.DataObject
+) -> None:
+    k = min(k, config.k_max)
+    tokens = data.draw(st.integers(1, config.tokens_max))
+    found, exact = compare(config, m, k, tokens)
+    if queue_may_hold(config, k, tokens):
+        assert (1 - SHORT) * exact.total <= found <= exact.total
+    else:
+        assert found == exact.total
+
+
+@given(
+    config=configs(),
+    m=st.integers(1, 80),
+    data=st.data(),
+)
+def test_short_row_tiles_fall_short_by_a_bounded_share(
+    config: AcceleratorConfig, m: int, data: st.DataObject
+) -> None:
+    """One tile or two along K, where the result queue matters most."""
+    k = data.draw(st.integers(1, min(config.k_max, 2 * config.lanes)))
+    found, exact = compare(config, m, k, data.draw(st.integers(1, config.tokens_max)))
+    assert (1 - SHORT) * exact.total <= found <= exact.total
+
+
+def test_a_job_that_waits_for_the_result_queue_alone_is_exact() -> None:
+    config = AcceleratorConfig(lanes=256, rows=1, tokens_max=4, weight_port_bits=1024, act_port_bits=256)
+    assert queue_may_hold(config, 256, 4)
+    found, exact = compare(config, 60, 256, 4)
+    assert exact.output_stalls > 0
+    assert found == exact.total
+
+
+@given(config=configs(k_max=100), m=st.integers(1, 40), k=st.integers(1, 350))
+def test_a_product_over_the_buffer_is_the_sum_of_its_jobs(config: AcceleratorConfig, m: int, k: int) -> None:
+    if not config.partial_sums:
+        k = min(k, config.k_max)
+    found = int(product_work(shapes_of([config]), m, k, 1).cycles[0])
+    exact = total_cycles(config, m, k, 1)
+    assert (1 - SHORT) * exact <= found <= exact
+    if not queue_may_hold(config, min(k, 100), 1) and not queue_may_hold(config, k % 100 or 100, 1):
+        assert found == exact
+
+
+@given(st.lists(configs(), min_size=2, max_size=5))
+def test_configurations_do_not_depend_on_their_neighbours(found: list[AcceleratorConfig]) -> None:
+    together = job_work(shapes_of(found), 33, 90, 1)
+    alone = [job_work(shapes_of([one]), 33, 90, 1) for one in found]
+    for name in PARTS:
+        assert getattr(together, name).tolist() == [getattr(one, name)[0] for one in alone]
+    assert latency(shapes_of(found)).tolist() == [one.latency for one in found]
+
+
+def test_a_job_without_tokens_costs_nothing_and_work_adds_up() -> None:
+    shapes = shapes_of([AcceleratorConfig()])
+    nothing, some = job_work(shapes, 8, 64, 0), job_work(shapes, 8, 64, 3)
+    assert all(getattr(nothing, name)[0] == 0 for name in PARTS)
+    total = some + nothing + some.times(2)
+    assert np.array_equal(total.cycles, 3 * some.cycles)
