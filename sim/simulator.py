@@ -21,6 +21,7 @@ from tritforge.accel.files import write_atomically
 from tritforge.rtl.tools import verilator_environment
 from tritforge.rtl.verilog import GeneratedCore
 from tritforge.sim.runner import LIBRARY, MAKE_OPTIONS, NOT_STARTED, BenchRunner, log_end
+from tritforge.sim.scratch import Scratch
 from tritforge.sim.streams import COLUMN_PLACES
 
 BENCH = Path(__file__).with_name("bench.sv")
@@ -210,8 +211,8 @@ class Simulation:
         trace: Path | None = None,
         inherited: Sequence[int] = (),
     ) -> None:
-        self._scratch = TemporaryDirectory(prefix="tritforge-")
-        self.files = Path(self._scratch.name)
+        self._scratch = Scratch()
+        self.files = self._scratch.path
         self._entry, self._folder = entry, folder
         self.progress.touch()
         document = {"entry": entry, "task": task, "config": config, "folder": str(self.files)}
