@@ -162,7 +162,11 @@ class Browser:
     def pdf(self) -> bytes:
         """Return the page as it is printed."""
         answer = self.call(
-            "Page.printToPDF", printBackground=True, preferCSSPageSize=True, generateTaggedPDF=True
+            "Page.printToPDF",
+            printBackground=True,
+            preferCSSPageSize=True,
+            generateTaggedPDF=True,
+            generateDocumentOutline=True,
         )
         return b64decode(answer["data"])
 
