@@ -37,6 +37,7 @@ PLACEHOLDERS = {
     "TOP/S": "1",
     "GB": "8",
     "PEERS": ".",
+    "SHELL": "bash",
     "/dev/ttyUSB0": "simulation",
 }
 #: Commands that compile a simulator, synthesise, place or measure: `make test-slow` runs them.
@@ -57,6 +58,8 @@ SLOW = {
     "tritforge board --port simulation --config icebreaker --quick --json -",
     "tritforge bench fpga --design tiny --seeds 1",
     "tritforge bench array --datapath fused --seeds 1 --json array.json",
+    "tritforge report --model austen --config ulx3s -o report.html",
+    "tritforge report --model bitnet-b1.58-2B-4T --context 2048 --dram HBM2 --bandwidth 400 -o report.html",
     "tritforge verilog --top axi",
     "tritforge verilog --top axi -o build/axi.v",
     "tritforge energy --model bitnet-b1.58-2B-4T --accounting hardware --format html -o energy.html",
@@ -70,6 +73,7 @@ SLOW = {
     "tritforge bench array --quick",
     "python benchmarks/bench_cosim.py",
     "python benchmarks/bench_sparse.py",
+    "python benchmarks/bench_startup.py",
     "python benchmarks/bench_sparse_area.py --route 1",
 }
 #: Commands that take an hour, the network or another machine, and the test that runs their code on something smaller.
