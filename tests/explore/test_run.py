@@ -94,9 +94,12 @@ def test_a_sweep_that_was_stopped_goes_on_and_computes_nothing_again(
     assert sorted(files(tmp_path / "part")) == ["00000.parquet", "00001.parquet"]
     heard: list[tuple[str, int]] = []
     done[:] = [-1] * 9
-    monkeypatch.setattr(
-        run, "evaluate_chunk", lambda request, index: done.append(index) or evaluate_chunk(request, index)
-    )
+
+    def counting(request: Request, index: int) -> Any:
+        done.append(index)
+        return evaluate_chunk(request, index)
+
+    monkeypatch.setattr(run, "evaluate_chunk", counting)
     rest = sweep(
         request, tmp_path / "part", SerialExecutor(), step=lambda text, advance: heard.append((text, advance))
     )

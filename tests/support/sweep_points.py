@@ -20,7 +20,7 @@ FUSED = {"datapath": "fused", "target": "ecp5", "negation": "carry"}
 
 
 @st.composite
-def configs(draw: st.DrawFn, **fixed: Any) -> AcceleratorConfig:
+def configs(draw: st.DrawFn, /, **fixed: Any) -> AcceleratorConfig:
     """Draw a legal configuration."""
     values: dict[str, Any] = {
         "lanes": draw(st.sampled_from([2, 4, 6, 8, 12, 16, 24, 64, 96, 256, 1024])),
