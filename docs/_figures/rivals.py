@@ -1,7 +1,9 @@
-"""Cells a lane of other open engines beside this project's cores, from what benchmarks keep."""
+"""Other open engines and other models of accelerators beside this project's, from what benchmarks keep."""
 
 import json
 from pathlib import Path
+
+from _models import tables as models
 
 from tritforge.accel.presets import load_config
 from tritforge.rtl.array_report import markdown_table
@@ -31,6 +33,6 @@ def tables() -> dict[str, str]:
         ]
         for peer in peers
     ]
-    return {
+    return models() | {
         "cells": markdown_table(("engine", "holds beside its lanes", "lanes", "cells a lane"), rows, text=2)
     }

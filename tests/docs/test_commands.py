@@ -78,6 +78,9 @@ SLOW = {
 }
 #: Commands that take an hour, the network or another machine, and the test that runs their code on something smaller.
 ELSEWHERE = {
+    "python benchmarks/bench_models.py": (
+        "tests/docs/test_peer_models.py::test_our_side_of_the_comparison_is_what_the_models_say_now"
+    ),
     "python docs/_figures": "tests/docs/test_site.py::test_every_figure_of_the_pages_is_that_of_its_script",
     "tritforge board --port /dev/ttyUSB0": "tests/cosim/test_link.py::test_the_command_line_simulates_a_board",
     "tritforge board --port /dev/ttyUSB0 --config ulx3s --model austen --layer 0 --tokens 16": (
