@@ -13,8 +13,8 @@ tile's first, c beats of results for a token of a row tile, and the latency L fr
   as many tokens as the queue has places).
 
 The third way matters for row tiles of a few cycles only, and is a lower bound there: where tokens go round the queue
-and past it by turns, the job is up to some percent longer. All else is exact; `tests/explore/test_cycles.py` holds
-the one to the cycle model and the other to its error.
+and past it by turns, the job is up to some percent longer. `Work.short` counts such jobs; published models on the
+default axes have none. All others are exact; `tests/explore/test_cycles.py` holds them to the cycle model.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tritforge.rtl.area_shape import Ints, Shapes, ceil_div
+from tritforge.rtl.area_shape import Flags, Ints, Shapes, ceil_div
 from tritforge.sim.block_cycles import PUSH_TO_PART
 
 #: Cycles before the first beat of activations and of weights is in, and until a token may be issued.
@@ -44,6 +44,8 @@ class Work:
         From the jobs' starts to their last results, one job after the other.
     lanes, weights, activations, output
         Cycles in which the lanes work, and beats of each stream.
+    short
+        Jobs among them whose cycles may be too few, since their tokens wait for the result queue.
     """
 
     cycles: Counts
@@ -51,6 +53,7 @@ class Work:
     weights: Counts
     activations: Counts
     output: Counts
+    short: Counts
 
     def times(self, count: npt.ArrayLike) -> "Work":
         """Return the same work, done a number of times."""
@@ -60,8 +63,9 @@ class Work:
         return Work(**{name: getattr(self, name) + getattr(other, name) for name in PARTS})
 
 
-#: Fields of `Work`, the total first.
-PARTS = ("cycles", "lanes", "weights", "activations", "output")
+#: Fields of `Work`: the total, what bounds it from below, and what is uncertain of it.
+BOUNDS = ("lanes", "weights", "activations", "output")
+PARTS = ("cycles", *BOUNDS, "short")
 
 
 def latency(shapes: Shapes) -> Ints:
@@ -113,7 +117,14 @@ def job_work(shapes: Shapes, m: npt.ArrayLike, k: npt.ArrayLike, tokens: npt.Arr
         weights=np.where(some, row_tiles * (biases + tiles * beats), 0),
         activations=np.where(some, t * token_beats, 0),
         output=np.where(some, ceil_div(m * t, size), 0),
+        short=np.where(some, _waits_for_queue(shapes, t, period, behind, chunks), 0),
     )
+
+
+def _waits_for_queue(shapes: Shapes, t: Ints, period: Ints, behind: Ints, chunks: Ints) -> Flags:
+    """Return where a place of the result queue may come back later than lanes and output let its token come."""
+    places = shapes.result_entries
+    return behind + chunks > np.maximum(places * chunks, places // np.maximum(t, 1) * period)
 
 
 def _round_the_queue(

@@ -27,7 +27,7 @@ from tritforge.energy.hardware_matrices import head_matrix, layer_matrices
 from tritforge.energy.memory import total_bytes
 from tritforge.energy.scenario import PHASES, Scenario
 from tritforge.energy.technology import Technology
-from tritforge.explore.cycles import PARTS, Work, product_work
+from tritforge.explore.cycles import BOUNDS, PARTS, Work, product_work
 from tritforge.explore.energy import step_energy
 from tritforge.explore.legality import legal
 from tritforge.explore.space import Points, Space
@@ -35,7 +35,7 @@ from tritforge.models.shapes import ModelShape
 from tritforge.rtl.area import area_model, estimate
 from tritforge.rtl.area_shape import Shapes
 
-#: What can take most cycles of a step, in the order of `PARTS` behind the total, and what can take longer than all.
+#: What can take most cycles of a step, in the order of `BOUNDS`, and what can take longer than all of it.
 ARRAY_BOUNDS = ("lanes", "weight port", "activation port", "result port")
 MEMORY_BOUND = "memory"
 #: Bytes of a block memory of ECP5, in which the area model counts.
@@ -150,7 +150,7 @@ def _pair(points: Points, request: Request, model_place: int, device_place: int)
         array_seconds = work.cycles / device.hertz
         moved = energy.dram_bits / 8
         seconds = np.maximum(array_seconds, moved / device.bytes_per_second)
-        slowest = np.argmax([getattr(work, name) for name in PARTS[1:]], axis=0)
+        slowest = np.argmax([getattr(work, name) for name in BOUNDS], axis=0)
         bound = np.where(seconds > array_seconds, len(ARRAY_BOUNDS), slowest)
         value, low, high = energy.joules / scenario.tokens
         found |= {
@@ -161,6 +161,7 @@ def _pair(points: Points, request: Request, model_place: int, device_place: int)
             f"{phase}_watts": value * scenario.tokens / seconds,
             f"{phase}_bytes_per_second": moved / array_seconds,
             f"{phase}_cycles": work.cycles,
+            f"{phase}_cycles_exact": work.short == 0,
             f"{phase}_bound": np.array([*ARRAY_BOUNDS, MEMORY_BOUND])[bound],
         }
     kinds, places = np.unique(points.columns["packing"], return_inverse=True)

@@ -18,7 +18,7 @@ Column = npt.NDArray[Any]
 #: Points of a chunk, which is the unit that is computed, stored and counted.
 CHUNK_POINTS = 8192
 #: Most points of a sweep.
-POINTS_MAX = 20_000_000
+POINTS_MAX = 2_000_000
 
 #: Fields that follow others unless they are given: a model's widest matrices, and a datapath's cells on a device.
 FOLLOWING = ("k_max", "m_max", "target", "negation")
