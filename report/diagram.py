@@ -167,8 +167,12 @@ def _feeds(
             [
                 "one token of a tile a cycle",
                 f"M to {config.m_max:,}, K to {config.k_max:,}",
-                f"T to {config.tokens_max}" + (", partial sums" if config.partial_sums else "")
-                + (", sparse" if config.sparse else ""),
+                f"T to {config.tokens_max}",
+                ", ".join(
+                    name
+                    for name, there in (("partial sums", config.partial_sums), ("sparse jobs", config.sparse))
+                    if there
+                ),
             ],
         ),
     ]  # fmt: skip
@@ -223,7 +227,7 @@ def _results(config: AcceleratorConfig, sizes: StoreSizes | None, top: float) ->
     parts.append(_arrow([(x, top + 96), (x, end)], config.result_port_bits))
     parts.append(_text(x + 12, top + 130, f"{config.result_port_bits} bits", "small"))
     if config.partial_sums:
-        parts.append(_text(x + 12, top + 148, "+ partial sums", "small"))
+        parts.append(_text(x - 12, top + 130, "+ partials", "small", "end"))
     if sizes is None:
         parts.append(_text(x, end + 22, "results", "name", "middle"))
         parts.append(_text(x, end + 40, f"words of {RESULT_WORD_BITS} bits", "small", "middle"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 from tritforge.energy.report import format_joules
 from tritforge.energy.web_page import render_frame
@@ -37,7 +38,7 @@ def render(results: Results) -> str:
     """
     subject = results.subject
     config = subject.config
-    title = f"{subject.shape.name} on {subject.config_name}"
+    title = f"{subject.shape.name} on {Path(subject.config_name).stem}"
     lead = (
         f"A ternary accelerator of {config.rows} rows × {config.lanes} lanes, {config.datapath} datapath, "
         f"weights packed {config.packing}; context {subject.context:,}, {subject.clock.value:g} MHz"

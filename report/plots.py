@@ -40,7 +40,7 @@ MEMORY_LOOKS = {
 
 def short(name: str) -> str:
     """Return a matrix's name without the part of the layer that it is in."""
-    return name.rpartition(".")[2].removesuffix("_proj")
+    return name.rpartition(".")[2]
 
 
 def _legend(figure: Figure, looks: dict[str, tuple[str, str]], used: Sequence[str], columns: int) -> None:

@@ -5,7 +5,7 @@ from html import escape
 
 from tritforge.energy.web_page import drawing, folded, listed, paragraph, plot, table
 from tritforge.report.diagram import draw, kibibytes
-from tritforge.report.plots import draw_cycles, draw_roof
+from tritforge.report.plots import draw_cycles, draw_roof, short
 from tritforge.report.results import Results
 from tritforge.report.subject import quoted
 from tritforge.report.words import again, bytes_of, number, rate, report_command, share
@@ -201,7 +201,7 @@ def _matrix_table(phase: PhaseCycles) -> str:
         waits = one.stalls
         rows.append(
             [
-                one.name + (f" × {one.copies}" if one.copies > 1 else ""),
+                short(one.name) + (f" × {one.copies}" if one.copies > 1 else ""),
                 f"{one.m:,} × {one.k:,}",
                 f"{one.cycles:,}",
                 share(one.utilisation),
@@ -232,7 +232,7 @@ def roofline(results: Results) -> list[str]:
     """Return the array's roofline and the bound on the whole model."""
     roof, subject = results.roof, results.subject
     points = [
-        [point.name, point.phase, number(point.intensity), f"{point.performance:,.1f}", f"{point.roof:,.1f}",
+        [short(point.name), point.phase, number(point.intensity), f"{point.performance:,.1f}", f"{point.roof:,.1f}",
          share(point.performance / point.roof)]
         for point in roof.points
     ]  # fmt: skip
