@@ -106,7 +106,8 @@ SIZES: tuple[Design, ...] = (
 
 def designs() -> Iterator[tuple[str, AcceleratorConfig]]:
     """Yield the cores by name, those first that are quickly made."""
-    kinds = (("tree", {}, CHANGES + TREE_CHANGES), ("fused", FUSED, CHANGES + FUSED_CHANGES))
+    plain: Design = {}
+    kinds = (("tree", plain, CHANGES + TREE_CHANGES), ("fused", FUSED, CHANGES + FUSED_CHANGES))
     for size in SIZES:
         for kind, fixed, _ in kinds:
             yield named(kind, fixed | size)

@@ -1,6 +1,6 @@
 """Area of a stream core from its configuration, for very many at once, by a model that is fitted to packed netlists.
 
-The terms are counts of a core's structure (`tritforge.rtl.area_terms`), their costs those of ``data/area.json``,
+The terms (`tritforge.rtl.area_terms`) are counts of a core's structure, their costs those of ``data/area.json``,
 which ``benchmarks/bench_area.py`` measures and fits. `docs/area.md` has the terms, the cores and the errors.
 """
 
@@ -19,7 +19,8 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.accel.parameters import check_choice, check_names
 from tritforge.rtl.area_shape import FLAGS, NAMES, NUMBERS, Flags, Shapes
-from tritforge.rtl.area_terms import RESOURCES, Structure
+from tritforge.rtl.area_structure import Structure
+from tritforge.rtl.area_terms import RESOURCES
 
 #: Families that the model knows.
 FAMILIES = ("ecp5",)

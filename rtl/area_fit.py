@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tritforge.rtl.area_shape import FLAGS, NAMES, NUMBERS, Shapes
-from tritforge.rtl.area_terms import RESOURCES, Resource, Structure
+from tritforge.rtl.area_structure import Structure
+from tritforge.rtl.area_terms import RESOURCES, Resource
 
 Floats = npt.NDArray[np.float64]
 #: A cost whose gradient is below this is no better than 0.

@@ -22,6 +22,8 @@ Flags = npt.NDArray[np.bool_]
 NUMBERS = tuple(field.name for field in fields(AcceleratorConfig) if field.type is int)
 FLAGS = tuple(field.name for field in fields(AcceleratorConfig) if field.type is bool)
 NAMES = tuple(field.name for field in fields(AcceleratorConfig) if field.type is str)
+#: Bits that hold the trits of any weight beat.
+_TRITS_SHIFT = 16
 
 
 def bit_length(values: npt.ArrayLike) -> Ints:
@@ -32,6 +34,15 @@ def bit_length(values: npt.ArrayLike) -> Ints:
 def ceil_div(a: npt.ArrayLike, b: npt.ArrayLike) -> Ints:
     """Return the quotients, rounded up."""
     return np.asarray(-(-np.asarray(a) // np.asarray(b)))
+
+
+def column_chunk(rows: int, trits: int) -> int:
+    """Return `AcceleratorConfig.column_chunk` for rows and the trits of a beat."""
+    return max(
+        size
+        for size in range(1, rows + 1)
+        if rows % size == 0 and (size == 1 or 20 * (trits % size) <= trits)
+    )
 
 
 class Shapes:
@@ -168,9 +179,13 @@ class Shapes:
         return np.where(self.column_beats > 0, self.column_beats, whole)
 
     @cached_property
-    def column_trits(self) -> Ints:
-        """Trits of a beat: `column_lanes` and those that no lane takes, one in twenty at most."""
-        return self.words_per_beat * self.word_trits
+    def column_lanes(self) -> Ints:
+        trits = self.words_per_beat * self.word_trits
+        # A chunk is searched for, and few pairs of the two are different.
+        pairs, place = np.unique((self.rows << _TRITS_SHIFT) + trits, return_inverse=True)
+        rows, counts = pairs >> _TRITS_SHIFT, pairs % (1 << _TRITS_SHIFT)
+        chunks = [column_chunk(*pair) for pair in zip(rows.tolist(), counts.tolist(), strict=True)]
+        return np.asarray(trits - trits % np.array(chunks, dtype=np.int64)[place])
 
     # Buffers and pipeline
 
