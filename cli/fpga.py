@@ -12,6 +12,7 @@ from tritforge.accel.presets import PRESETS, load_config
 from tritforge.cli import fpga_xilinx
 from tritforge.cli.common import examples, json_option, parse_settings, progress, settings_option, write_json
 from tritforge.cli.completers import complete_config, complete_shape
+from tritforge.cli.workers import scheduler_executor, scheduler_option
 
 if TYPE_CHECKING:
     from tritforge.accel.config import AcceleratorConfig
@@ -47,6 +48,7 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
         "tritforge fpga --board ulx3s",
         "tritforge fpga --board ulx3s --set lanes=32 --freq 100 --seeds 8 -o build/small",
         "tritforge fpga --target ecp5-85k --config ecp5 --freq 200",
+        "tritforge fpga --board ulx3s --seeds 16 --scheduler 10.0.0.1:8786",
         "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry -o build/zynq",
     ),
 )
@@ -76,8 +78,9 @@ def _megahertz(_context: click.Context, option: click.Parameter, value: str | No
     type=click.IntRange(1, 99),
     default=4,
     show_default=True,
-    help="Placements to try until timing closes, one seed after the other.",
+    help="Placements to try until timing closes, one seed after the other; on a cluster side by side.",
 )
+@scheduler_option
 @click.option("--allow-slow", is_flag=True, help="Write the bitstream though timing fails.")
 @click.option(
     "--model",
@@ -106,6 +109,7 @@ def command(
     baud: int | None,
     seed: int,
     seeds: int,
+    scheduler: str | None,
     allow_slow: bool,
     models: tuple[str, ...],
     bandwidth: float | None,
@@ -131,7 +135,7 @@ def command(
             clock_mhz=freq or fpga_xilinx.CLOCK_MHZ,
             folder=output or Path("build/fpga") / target,
             json_path=json_path,
-            unused=_given("seed", "seeds", "allow_slow", "models", "bandwidth"),
+            unused=_given("seed", "seeds", "scheduler", "allow_slow", "models", "bandwidth"),
         )
 
     from tritforge.accel.files import check_writable, write_atomically
@@ -160,7 +164,10 @@ def command(
         else:
             design = core_design(part, config, clock_mhz=freq or Fraction(CORE_MHZ))
         step("generating the design", 1)
-        build = fpga.build(design, folder=folder, seeds=wanted, allow_slow=allow_slow, step=step)
+        with scheduler_executor(scheduler, packages=fpga.packages(part)) as executor:
+            build = fpga.build(
+                design, folder=folder, seeds=wanted, allow_slow=allow_slow, executor=executor, step=step
+            )
     rates = token_rates(build, shapes, memories=memories)
     page = render(build, rates, memories=memories)
     write_atomically(folder / "report.md", page)

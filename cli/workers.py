@@ -29,6 +29,20 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return jobs(scheduler_option(command))
 
 
+def check_jobs(jobs: int | None, scheduler: str | None) -> None:
+    """Refuse a number of processes beside a scheduler.
+
+    Raises
+    ------
+    InputError
+        Both are given.
+    """
+    if jobs is not None and scheduler is not None:
+        raise InputError(
+            f"jobs is {jobs} and scheduler is {scheduler}; a cluster has its own workers, so leave out --jobs"
+        )
+
+
 @contextmanager
 def open_executor(
     jobs: int | None = None, scheduler: str | None = None, *, packages: Sequence[str] = ()
@@ -56,11 +70,8 @@ def open_executor(
     WorkerError
         Workers ended before their work did.
     """
+    check_jobs(jobs, scheduler)
     if scheduler is not None:
-        if jobs is not None:
-            raise InputError(
-                f"jobs is {jobs} and scheduler is {scheduler}; a cluster has its own workers, so leave out --jobs"
-            )
         from tritforge.cli.cluster import cluster_executor
 
         with cluster_executor(scheduler, packages=packages) as executor:
@@ -71,6 +82,19 @@ def open_executor(
         yield SerialExecutor()
         return
     with _local_pool(jobs) as executor:
+        yield executor
+
+
+@contextmanager
+def scheduler_executor(scheduler: str | None, *, packages: Sequence[str] = ()) -> Iterator[Executor | None]:
+    """Yield the executor of a cluster; None without a scheduler, for work that runs tools here by itself.
+
+    Parameters and errors are those of `open_executor`.
+    """
+    if scheduler is None:
+        yield None
+        return
+    with open_executor(None, scheduler, packages=packages) as executor:
         yield executor
 
 

@@ -1,7 +1,7 @@
 """Measures designs: synthesis, clean-up of the netlist, placing and routing with several seeds, figures per lane."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -11,6 +11,7 @@ from tritforge.accel.beats import striped_words
 from tritforge.rtl.array_designs import Design, placements
 from tritforge.rtl.netlist import CarryEnds
 from tritforge.rtl.place_route import Routed, clean_netlist, place_and_route
+from tritforge.rtl.remote_tools import WAITING, RemoteTools
 from tritforge.rtl.synthesis import Synthesis, synthesise
 
 #: Tools whose versions belong to the figures.
@@ -108,6 +109,7 @@ def measure(
     folder: Path,
     seeds: int = 5,
     jobs: int = 1,
+    executor: Executor | None = None,
     step: Callable[[str, int], None] | None = None,
 ) -> list[Measurement]:
     """Synthesise designs and route those that are to be routed.
@@ -123,6 +125,8 @@ def measure(
         Placements of each routed design, seeds 1 and up.
     jobs
         Tools that run at the same time.
+    executor
+        Runs the tools instead, as many as it can at the same time.
     step
         Called with what begins and 0, and with what has ended and 1.
 
@@ -139,11 +143,13 @@ def measure(
         A tool failed.
     """
     say = step or (lambda _description, _advance: None)
+    remote = None if executor is None else RemoteTools(executor)
+    runner: dict[str, Any] = {} if remote is None else {"runner": remote}
 
     def prepare(design: Design) -> tuple[Synthesis, CarryEnds | None, Path]:
         say(f"synthesis of {design.name}", 0)
         place = folder / design.name
-        synthesis = synthesise(design.build(), target=design.target, folder=place)
+        synthesis = synthesise(design.build(), target=design.target, folder=place, **runner)
         clean = place / "clean.json"
         ends = clean_netlist(synthesis.netlist, output=clean) if design.target == "ecp5" else None
         say(f"synthesis of {design.name}", 1)
@@ -151,11 +157,11 @@ def measure(
 
     def route(design: Design, netlist: Path, seed: int) -> Routed:
         say(f"routing of {design.name}, seed {seed}", 0)
-        routed = place_and_route(netlist, seed=seed)
+        routed = place_and_route(netlist, seed=seed, **runner)
         say(f"routing of {design.name}, seed {seed}", 1)
         return routed
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs if remote is None else WAITING) as pool:
         prepared = [pool.submit(prepare, design) for design in designs]
         try:
             wait(prepared, return_when=FIRST_EXCEPTION)
@@ -174,6 +180,8 @@ def measure(
             ]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            if remote is not None:
+                remote.cancel()
             raise
     return [
         Measurement(

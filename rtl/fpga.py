@@ -5,7 +5,9 @@ is not made again.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,14 @@ from tritforge.rtl.critical_path import CriticalPath, critical_path
 from tritforge.rtl.fpga_designs import FpgaDesign
 from tritforge.rtl.parts import Part
 from tritforge.rtl.place_route import Placement, clean_netlist, route
-from tritforge.rtl.synthesis import Synthesis, find_tool, run_tool, synthesise_source
+from tritforge.rtl.remote_tools import RemoteTools
+from tritforge.rtl.synthesis import Synthesis, ToolRunner, find_tool, run_tool, synthesise_source
 
 #: What installs all tools.
 EXTRA = "'tritforge[fpga]'"
 Step = Callable[[str, int], None]
+#: Seeds and nextpnr's reports.
+Routes = Generator[tuple[int, dict[str, Any]], None, None]
 
 #: What happens when a tool runs for the first time on a machine.
 WARM_UP = "its first run compiles it, which takes about a minute"
@@ -187,10 +192,14 @@ class RouterInput:
         )
 
 
-def synthesise_design(design: FpgaDesign, *, folder: Path) -> Synthesis:
+def synthesise_design(design: FpgaDesign, *, folder: Path, runner: ToolRunner | None = None) -> Synthesis:
     """Synthesise a design in a folder; see `tritforge.rtl.synthesis.synthesise_source`."""
     return synthesise_source(
-        design.source, target=design.part.family.name, folder=folder, commands=design.commands
+        design.source,
+        target=design.part.family.name,
+        folder=folder,
+        commands=design.commands,
+        runner=runner,
     )
 
 
@@ -225,6 +234,7 @@ def build(
     folder: Path,
     seeds: Sequence[int] = (1,),
     allow_slow: bool = False,
+    executor: Executor | None = None,
     step: Step | None = None,
 ) -> FpgaBuild:
     """Build a design.
@@ -239,6 +249,9 @@ def build(
         Placements to try, in order, until the clock closes; when none does, the fastest is kept.
     allow_slow
         Whether a design whose clock does not close becomes a bitstream, too.
+    executor
+        Runs Yosys and nextpnr instead of this process, all placements side by side; the result is the same, since the
+        first seed in order that closes is kept.
     step
         Called with what begins and 0, and with what has ended and 1.
 
@@ -262,7 +275,8 @@ def build(
     bitstream.unlink(missing_ok=True)
 
     say(f"Yosys: synthesis ({WARM_UP})", 0)
-    synthesis = synthesise_design(design, folder=folder)
+    remote = None if executor is None else RemoteTools(executor)
+    synthesis = synthesise_design(design, folder=folder, **({"runner": remote} if remote else {}))
     say("Yosys: synthesis", 1)
     say("clean-up of the netlist", 0)
     given = prepare(design, synthesis, folder=folder)
@@ -270,14 +284,14 @@ def build(
 
     tried: dict[int, float] = {}
     reports: dict[int, dict[str, Any]] = {}
-    for seed in seeds:
-        say(f"nextpnr, seed {seed}", 0)
-        report = route(given.netlist, given.placement(seed), watch=_watching(say, seed))
-        reports[seed] = report
-        tried[seed] = fmax_mhz(report)
-        say(f"nextpnr, seed {seed}", 1)
-        if closes(report):
-            break
+    routed = _route_here(given, seeds, say) if remote is None else _route_there(given, seeds, say, remote)
+    with closing(routed):
+        for seed, report in routed:
+            reports[seed] = report
+            tried[seed] = fmax_mhz(report)
+            say(f"nextpnr, seed {seed}", 1)
+            if closes(report):
+                break
     best = max(tried, key=lambda seed: (closes(reports[seed]), tried[seed]))
     result = FpgaBuild(
         design=design,
@@ -293,6 +307,27 @@ def build(
         result = replace(result, bitstream=bitstream)
     say("packing the bitstream", 1)
     return result
+
+
+def _route_here(given: RouterInput, seeds: Sequence[int], say: Step) -> Routes:
+    """Route with one seed after the other."""
+    for seed in seeds:
+        say(f"nextpnr, seed {seed}", 0)
+        yield seed, route(given.netlist, given.placement(seed), watch=_watching(say, seed))
+
+
+def _route_there(given: RouterInput, seeds: Sequence[int], say: Step, remote: RemoteTools) -> Routes:
+    """Route with all seeds side by side, and yield their reports in the seeds' order."""
+    say(f"nextpnr, {len(seeds)} seeds side by side", 0)
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        routes = [pool.submit(route, given.netlist, given.placement(seed), runner=remote) for seed in seeds]
+        try:
+            for seed, found in zip(seeds, routes, strict=True):
+                yield seed, found.result()
+        finally:
+            # One that closes makes the later ones needless.
+            pool.shutdown(wait=False, cancel_futures=True)
+            remote.cancel()
 
 
 def _pack(design: FpgaDesign, routed: Path, *, output: Path) -> None:

@@ -11,7 +11,7 @@ from tritforge.accel.files import write_atomically
 from tritforge.rtl.block_ram import register_outputs
 from tritforge.rtl.netlist import CarryEnds, open_carry_ends
 from tritforge.rtl.parts import PARTS, Part
-from tritforge.rtl.synthesis import find_tool, run_tool, tool_version
+from tritforge.rtl.synthesis import ToolRunner, find_tool, run_tool, tool_version
 
 #: Where arrays are measured.
 PART = PARTS["ecp5-45k"]
@@ -140,7 +140,11 @@ def clean_netlist(netlist: Path, *, output: Path) -> CarryEnds:
 
 
 def _run_router(
-    netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None
+    netlist: Path,
+    placement: Placement,
+    *,
+    watch: Callable[[str], None] | None,
+    runner: ToolRunner | None,
 ) -> dict[str, Any]:
     """Run nextpnr in the folder of a netlist, and return its report.
 
@@ -149,11 +153,14 @@ def _run_router(
     routed = placement.routed(netlist)
     report, design = (path.with_name(f"partial.{path.name}") for path in (placement.report(netlist), routed))
     keep = [placement.part.family.routed[1], design.name] if placement.keep else []
+    read = [path.name for path in (netlist, placement.constraints) if path]
+    inputs: dict[str, Any] = {"inputs": read} if runner else {}
     try:
-        run_tool(
+        (runner or run_tool)(
             [placement.tool, *placement.options, *keep, "--json", netlist.name, "--report", report.name],
             log=netlist.with_name(f"{netlist.stem}.seed{placement.seed}.log"),
             **({"watch": watch} if watch else {}),
+            **inputs,
         )
         found: dict[str, Any] = json.loads(report.read_text())
         if placement.keep:
@@ -175,7 +182,11 @@ def _stored(result: Path, key: str) -> dict[str, Any] | None:
 
 
 def route(
-    netlist: Path, placement: Placement, *, watch: Callable[[str], None] | None = None
+    netlist: Path,
+    placement: Placement,
+    *,
+    watch: Callable[[str], None] | None = None,
+    runner: ToolRunner | None = None,
 ) -> dict[str, Any]:
     """Place and route a netlist, and return nextpnr's report: utilisation, clocks and critical paths.
 
@@ -190,6 +201,8 @@ def route(
         Part, seed, clock and constraints.
     watch
         Called with each line of nextpnr's log.
+    runner
+        Runs nextpnr; None runs it here.
 
     Raises
     ------
@@ -204,12 +217,12 @@ def route(
         return dict(stored["report"])
     # A report vouches for the routed design beside it, which is replaced first.
     result.unlink(missing_ok=True)
-    report = _run_router(netlist, placement, watch=watch)
+    report = _run_router(netlist, placement, watch=watch, runner=runner)
     write_atomically(result, json.dumps({"key": key, "report": report}) + "\n")
     return report
 
 
-def place_and_route(netlist: Path, *, seed: int) -> Routed:
+def place_and_route(netlist: Path, *, seed: int, runner: ToolRunner | None = None) -> Routed:
     """Place and route a netlist on ECP5 out of context, and keep the report's figures in its place.
 
     Parameters
@@ -218,6 +231,8 @@ def place_and_route(netlist: Path, *, seed: int) -> Routed:
         What ``write_json`` wrote, in the cells of ECP5.
     seed
         Seed of the placement.
+    runner
+        As in `route`.
 
     Raises
     ------
@@ -228,7 +243,7 @@ def place_and_route(netlist: Path, *, seed: int) -> Routed:
     key, result = placement.key(netlist), netlist.with_name(f"{netlist.stem}.seed{seed}.json")
     if stored := _stored(result, key):
         return Routed(**stored["routed"])
-    routed = Routed.from_report(route(netlist, placement), seed)
+    routed = Routed.from_report(route(netlist, placement, runner=runner), seed)
     write_atomically(result, json.dumps({"key": key, "routed": asdict(routed)}, indent=2) + "\n")
     placement.report(netlist).unlink()
     return routed

@@ -128,6 +128,10 @@ def tool_version(package: str) -> str:
         return "other"
 
 
+#: What may stand for `run_tool`; it is told the names of the files that the tool reads, too.
+ToolRunner = Callable[..., None]
+
+
 def run_tool(command: list[str], *, log: Path, watch: Callable[[str], None] | None = None) -> None:
     """Run a tool in the folder of its log; what it prints comes behind what it writes to the log itself.
 
@@ -213,7 +217,9 @@ def count_cells(netlist: Mapping[str, Any]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def synthesise(design: wiring.Component, *, target: str, folder: Path) -> Synthesis:
+def synthesise(
+    design: wiring.Component, *, target: str, folder: Path, runner: ToolRunner | None = None
+) -> Synthesis:
     """Synthesise a design for a family of FPGAs.
 
     Parameters
@@ -225,6 +231,8 @@ def synthesise(design: wiring.Component, *, target: str, folder: Path) -> Synthe
     folder
         Takes the sources, the netlist and the log. A netlist that is there already is taken when it was made from the
         same sources by the same Yosys.
+    runner
+        Runs Yosys; None runs it here.
 
     Raises
     ------
@@ -237,7 +245,9 @@ def synthesise(design: wiring.Component, *, target: str, folder: Path) -> Synthe
     """
     if target not in SCRIPTS:
         raise InputError(f"target is {target!r}; it must be one of {', '.join(SCRIPTS)}")
-    return synthesise_source(convert(design), target=target, folder=folder, commands=SCRIPTS[target])
+    return synthesise_source(
+        convert(design), target=target, folder=folder, commands=SCRIPTS[target], runner=runner
+    )
 
 
 def convert(design: wiring.Component) -> str:
@@ -246,7 +256,9 @@ def convert(design: wiring.Component) -> str:
         return str(rtlil.convert(design, name="top", platform=VendorCells(), emit_src=False))
 
 
-def synthesise_source(source: str, *, target: str, folder: Path, commands: str) -> Synthesis:
+def synthesise_source(
+    source: str, *, target: str, folder: Path, commands: str, runner: ToolRunner | None = None
+) -> Synthesis:
     """Synthesise RTLIL for a family of FPGAs.
 
     Parameters
@@ -259,6 +271,8 @@ def synthesise_source(source: str, *, target: str, folder: Path, commands: str) 
         As in `synthesise`.
     commands
         What Yosys runs between reading and writing, as in `SCRIPTS` and `MAPPED_SCRIPTS`.
+    runner
+        As in `synthesise`.
 
     Raises
     ------
@@ -279,8 +293,11 @@ def synthesise_source(source: str, *, target: str, folder: Path, commands: str) 
     counts.unlink(missing_ok=True)
     write_atomically(folder / f"{target}.il", source)
     write_atomically(folder / f"{target}.ys", script)
-    run_tool(
-        [yosys, "-q", "-l", f"{target}.yosys.log", "-s", f"{target}.ys"], log=folder / f"{target}.yosys.log"
+    inputs: dict[str, Any] = {"inputs": (f"{target}.il", f"{target}.ys")} if runner else {}
+    (runner or run_tool)(
+        [yosys, "-q", "-l", f"{target}.yosys.log", "-s", f"{target}.ys"],
+        log=folder / f"{target}.yosys.log",
+        **inputs,
     )
     cells = count_cells(json.loads(netlist.read_text()))
     write_atomically(counts, json.dumps({"key": key, "cells": cells}, indent=2) + "\n")

