@@ -107,6 +107,13 @@ def readme() -> Claims:
     assert PRESETS["decode"].tokens_max == 1
 
 
+def checkpoints() -> Claims:
+    record = kept("checkpoints.json")
+    assert record["layers"] == 32
+    assert max(row["peak_mb"] for row in record["commands"].values()) < 500
+    yield "converting a checkpoint of Llama3-8B-1.58's size takes under 0.5 GB"
+
+
 def readme_digest() -> Claims:
     yield f"Verilog: build/demo/core.v, 64 lanes x 8 rows, sha256 {generate(DEFAULT).sha256[:12]}"
 
@@ -275,6 +282,7 @@ PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
     "README": ("README.md", readme),
     "README's digest": ("README.md", readme_digest),
     "mutants": ("tests/cosim/yosys_mutants.md", mutants),
+    "README on checkpoints": ("README.md", checkpoints),
     "energy": ("energy/README.md", energy_readme),
     "verification": ("docs/verification.md", verification),
     "axi": ("docs/axi.md", axi),
