@@ -208,6 +208,20 @@ def test_a_cluster_needs_dask_and_takes_no_jobs(monkeypatch: pytest.MonkeyPatch)
         open_executor(None, "127.0.0.1:1").__enter__()
 
 
+def test_a_sweep_has_the_same_table_on_a_cluster_whose_worker_dies(cluster: Any, tmp_path: Path) -> None:
+    sweep = ["--sweep", "lanes=16..256", "--sweep", "rows=1..64:1", "--sweep", "tokens_max=1..16:1"]
+    models = [word for name in ("TriLM_99M", "TriLM_190M", "TriLM_390M") for word in ("--model", name)]
+    command = ["explore", *models, "--device", "kv260", "--device", "asic-hbm2", *sweep, "--no-plots"]
+    with one_killed(cluster) as lost:
+        assert run(*command, "--scheduler", cluster.scheduler_address, "-o", str(tmp_path / "there")) == 0
+    assert lost
+    assert run(*command, "--jobs", "1", "-o", str(tmp_path / "here")) == 0
+    made = {path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*") if path.is_file()}
+    assert {Path("table.parquet"), Path("table.csv")} <= made
+    for path in made:
+        assert (tmp_path / "there" / path).read_bytes() == (tmp_path / "here" / path).read_bytes(), path
+
+
 def test_synthesis_is_the_same_on_a_cluster_whose_worker_dies(cluster: Any, tmp_path: Path) -> None:
     small = AcceleratorConfig(lanes=8, rows=1, tokens_max=2, k_max=64, weight_port_bits=16)
     designs = [decoder_design(small, flag=flag) for flag in (False, True)]
