@@ -224,6 +224,11 @@ def gates() -> Claims:
         f"In rows of an array the ratio is about {shared:.0f}, for a row alone about {alone:.0f}, and "
         f"{still[FP16] / still[TERNARY]:.0f} without glitches"
     )
+    results = results_of(record).measurements
+    assert all(
+        one.energies["real"].parts["leakage"] < 0.01 * one.energies["real"].total for one in results.values()
+    )
+    yield "is under 1 % everywhere"
     glitches = {name: 100 * (1 - still[name] / moving[name]) for name in still}
     yield f"{glitches[FP16]:.0f} % of their energy, {glitches[TERNARY]:.0f} % of the ternary one's"
 
