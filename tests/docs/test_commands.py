@@ -55,6 +55,8 @@ SLOW = {
     "tritforge cosim --layer all --config tiny --set k_max=512 --set m_max=512 --tokens 4 --json result.json",
     "tritforge cosim --shape bitnet-2b4t --tokens 1 --jobs 2",
     "tritforge cosim --config ecp5 --gate-level",
+    "tritforge explore --model bitnet-2b4t --device kv260 --max-power 5 --sweep lanes=64..512 --sweep rows=8,16",
+    "tritforge explore --model TriLM_99M --device orangecrab-85f --config ecp5 --sweep tokens_max=1..16",
     "tritforge cosim --tokens 1 --seeds 0-3 --json result.json",
     "tritforge demo --layer 1 --config ecp5 --seed 7 --output build/demo-ecp5",
     "tritforge board --port simulation --config icebreaker --quick --json -",
