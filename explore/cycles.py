@@ -124,7 +124,8 @@ def job_work(shapes: Shapes, m: npt.ArrayLike, k: npt.ArrayLike, tokens: npt.Arr
 def _waits_for_queue(shapes: Shapes, t: Ints, period: Ints, behind: Ints, chunks: Ints) -> Flags:
     """Return where a place of the result queue may come back later than lanes and output let its token come."""
     places = shapes.result_entries
-    return behind + chunks > np.maximum(places * chunks, places // np.maximum(t, 1) * period)
+    limit = np.maximum(places * chunks, places // np.maximum(t, 1) * period)
+    return np.asarray(behind + chunks > limit)
 
 
 def _round_the_queue(
