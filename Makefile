@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := accel models sim energy rtl explore report cli
 
-.PHONY: help demo docs notebooks test test-slow fpga-slow test-external formal lint format bench coverage clean
+.PHONY: help demo docs notebooks test release-check test-slow fpga-slow test-external formal lint format bench coverage clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -21,6 +21,9 @@ notebooks: $(VENV)/.installed-dev  ## Run the notebooks and store them with what
 
 test: $(VENV)/.installed-dev  ## Run the test suite (under 15 minutes on two cores).
 	$(BIN)/pytest -n 2 -m "not slow and not external"
+
+release-check: $(VENV)/.installed-dev  ## Build the wheel, install it in a clean environment and run every command there.
+	$(BIN)/pytest tests/release
 
 formal: $(VENV)/.installed-dev  ## Prove datapaths and stream blocks (part of test); says what is proved for how long.
 	$(BIN)/pytest -n 2 -rP -m "not slow" tests/formal
@@ -48,6 +51,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks of the models and of the ho
 	$(BIN)/python benchmarks/bench_energy.py
 	$(BIN)/python benchmarks/bench_host.py
 	$(BIN)/python benchmarks/bench_import.py
+	$(BIN)/python benchmarks/bench_startup.py
 	$(BIN)/python benchmarks/bench_cosim.py
 
 coverage: $(VENV)/.installed-dev  ## Run the test suite with branch coverage.

@@ -78,6 +78,7 @@ SLOW = {
     "python benchmarks/bench_cosim.py",
     "python benchmarks/bench_sparse.py",
     "python benchmarks/bench_startup.py",
+    "python benchmarks/bench_startup.py --docs .",
     "python benchmarks/bench_sparse_area.py --route 1",
 }
 #: Commands that take an hour, the network or another machine, and the test that runs their code on something smaller.
@@ -88,6 +89,7 @@ ELSEWHERE = {
     "python benchmarks/bench_models.py": (
         "tests/docs/test_peer_models.py::test_our_side_of_the_comparison_is_what_the_models_say_now"
     ),
+    "python -m build": "tests/release/test_wheel.py::test_the_source_distribution_builds_the_same_wheel",
     "python docs/_figures": "tests/docs/test_site.py::test_every_figure_of_the_pages_is_that_of_its_script",
     "tritforge board --port /dev/ttyUSB0": "tests/cosim/test_link.py::test_the_command_line_simulates_a_board",
     "tritforge board --port /dev/ttyUSB0 --config ulx3s --model austen --layer 0 --tokens 16": (
@@ -101,6 +103,13 @@ ELSEWHERE = {
     "tritforge cosim --tokens 4 --seeds 0-99 --scheduler 10.0.0.1:8786": (
         f"{WORKERS}::test_a_regression_is_the_same_on_a_cluster_whose_worker_dies"
     ),
+    "tritforge cosim --shape bitnet-2b4t --tokens 1 --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_a_layers_matrices_are_spread_over_a_cluster"
+    ),
+    (
+        "tritforge explore --model bitnet-2b4t --sweep lanes=16..256 --sweep rows=1..64:1 "
+        "--scheduler 10.0.0.1:8786"
+    ): f"{WORKERS}::test_a_sweep_has_the_same_table_on_a_cluster_whose_worker_dies",
     "tritforge bench array --sweep --scheduler 10.0.0.1:8786": (
         f"{WORKERS}::test_synthesis_is_the_same_on_a_cluster_whose_worker_dies"
     ),
