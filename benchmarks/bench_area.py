@@ -138,8 +138,8 @@ def packing(given: RouterInput) -> Placement:
 
 def measure(config: AcceleratorConfig) -> dict[str, int]:
     """Return what a core takes, after packing."""
-    with tempfile.TemporaryDirectory(prefix="area-") as name:
-        given = netlist(config, Path(name))
+    with tempfile.TemporaryDirectory(prefix="area-") as folder:
+        given = netlist(config, Path(folder))
         utilization = route(given.netlist, packing(given))["utilization"]
         return {name: utilization[kind]["used"] for name, kind in KINDS.items()}
 
@@ -158,11 +158,11 @@ def write(cores: Sequence[Mapping[str, Any]]) -> None:
 
 def missing(cores: Sequence[Mapping[str, Any]], again: str | None) -> list[tuple[str, AcceleratorConfig]]:
     """Return the designs of which no core was measured, and those with the words `again` in their name."""
-    configs = {core["name"]: core["config"] for core in cores}
+    configs = {core["name"]: AcceleratorConfig.from_dict(core["config"]) for core in cores}
     return [
         (name, config)
         for name, config in designs()
-        if configs.get(name) != config.to_dict() or (again is not None and again in name)
+        if configs.get(name) != config or (again is not None and again in name)
     ]
 
 

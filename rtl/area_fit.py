@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.rtl.area_shape import FLAGS, NAMES, NUMBERS, Shapes
 from tritforge.rtl.area_structure import Structure
 from tritforge.rtl.area_terms import RESOURCES, Resource
@@ -119,8 +120,9 @@ def fit(resource: Resource, structure: Structure, used: Floats) -> Fit:
 
 
 def as_columns(cores: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Return the configurations of measured cores as columns."""
-    return {name: np.array([core["config"][name] for core in cores]) for name in (*NUMBERS, *FLAGS, *NAMES)}
+    """Return the configurations of measured cores as columns; a parameter newer than a core has its default."""
+    configs = [AcceleratorConfig.from_dict(core["config"]).to_dict() for core in cores]
+    return {name: np.array([config[name] for config in configs]) for name in (*NUMBERS, *FLAGS, *NAMES)}
 
 
 def fit_columns(cores: Sequence[Mapping[str, Any]], resource: str) -> Fit:
