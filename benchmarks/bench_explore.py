@@ -41,9 +41,8 @@ AXES = {
     "rows": tuple(range(2, 65, 2)),
     "tokens_max": (1, 4, 16, 64),
     "packing": ("i2", "s5", "s8"),
-    "weight_port_bits": (128, 256, 512, 1024),
-    "negation": ("bias", "carry"),
-    "act_port_bits": (64, 128),
+    "weight_port_bits": (128, 256, 512),
+    "result_port_bits": (64, 128, 256),
 }
 #: Points that the models for one configuration are timed on.
 SAMPLE = 40

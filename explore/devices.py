@@ -1,16 +1,15 @@
 """What an accelerator is built in: logic, memory on the chip and behind it, and a clock, each with its source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from tritforge.accel.errors import InputError
 from tritforge.energy.devices import STATUSES, TYPED
-from tritforge.energy.records import read_number, read_records
+from tritforge.energy.records import read_table
 
 #: Kinds of devices: FPGA families, and a chip of one's own.
 FAMILIES = ("ecp5", "xilinx", "asic")
@@ -101,19 +100,7 @@ def read_target_devices(path: Path) -> dict[str, TargetDevice]:
     InputError
         The file cannot be read, or a device is wrong or there twice.
     """
-    devices: dict[str, TargetDevice] = {}
-    columns = frozenset(field.name for field in fields(TargetDevice))
-    for where, record in read_records(path, "device", columns):
-        try:
-            numbers: dict[str, Any] = {name: read_number(record, name) for name in _NEEDED}
-            numbers |= {name: read_number(record, name) if record[name] else None for name in _BOUNDS}
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        device = TargetDevice(**{**record, **numbers})
-        if device.name in devices:
-            raise InputError(f"{where}: {device.name!r} is there twice; keep one")
-        devices[device.name] = device
-    return devices
+    return read_table(path, TargetDevice, what="device", key="name", numbers=_NEEDED, optional=_BOUNDS)
 
 
 @cache

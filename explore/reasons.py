@@ -1,10 +1,12 @@
 """Why a configuration was chosen, in words and figures; or why none could be."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import floor, log10
 from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.energy.hardware import notes
 from tritforge.explore.choice import ALIKE, Barrier, Choice, Wish, barriers
 from tritforge.explore.devices import TargetDevice
 from tritforge.explore.objectives import MEMORY_BOUND, Request
@@ -72,6 +74,7 @@ def reasons(choice: Choice, request: Request, wish: Wish) -> tuple[str, ...]:
         *_runner_up(choice, request.space, wish, row),
         *_ends(row, request.space, wish),
         f"Clock: {device.clock_mhz:g} MHz; {device.clock_source}.",
+        *(f"Note: {note}." for note in _notes(row, choice, request, device)),
     )
 
 
@@ -141,22 +144,33 @@ def _runner_up(choice: Choice, space: Space, wish: Wish, row: dict[str, Any]) ->
         return
     other = choice.row(choice.runner_up)
     named = [f"{name} {other[name]}" for name in space.named if other[name] != row[name]]
-    changes = [f"{other[one.column] / row[one.column] - 1:+.1%} {one.title}" for one in wish.order]
+    # Adding 0 makes -0.0 what it is.
+    ratios = {one: round(other[one.column] / row[one.column] - 1, 3) + 0 for one in wish.order}
+    changes = [f"{ratio:+.1%} {one.title}" for one, ratio in ratios.items()]
     yield f"Runner-up, with {', '.join(named)}: {', '.join(changes)}."
 
 
 def _ends(row: dict[str, Any], space: Space, wish: Wish) -> Iterator[str]:
-    """Name axes whose largest value was taken though more of it is what a phase waits for."""
+    """Name what phases wait for and the sweep has no more of: ends of axes, and what is no axis."""
+    found: dict[str, list[str]] = {}
     for phase in wish.phases:
         for name in _WIDENS.get(row[f"{phase}_bound"], ()):
             values = space.axes.get(name, ())
             if not values:
-                what = f"is {getattr(space.base, name)} throughout"
+                found.setdefault(f"{name} is {getattr(space.base, name)} throughout", []).append(phase)
             elif row[name] == max(values):
-                what = f"{row[name]} is the end of its axis"
-            else:
-                continue
-            yield f"{name} {what}, and more of it might speed up {phase}: widen the sweep."
+                found.setdefault(f"{name} {row[name]} is the end of its axis", []).append(phase)
+    for what, phases in found.items():
+        yield f"{what}, and more of it might speed up {' and '.join(phases)}: widen the sweep."
+
+
+def _notes(row: dict[str, Any], choice: Choice, request: Request, device: TargetDevice) -> Iterator[str]:
+    """Yield what was assumed of the model, and what is odd about the device."""
+    model = next(one for one in request.space.models if one.name == choice.model)
+    config = config_of(row, request.space)
+    yield from notes(model, replace(request.scenario, config=config, packing=config.packing))
+    if device.note:
+        yield device.note
 
 
 def _why_none(choice: Choice, request: Request, wish: Wish, device: TargetDevice) -> Iterator[str]:

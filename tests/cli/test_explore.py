@@ -84,7 +84,7 @@ def test_models_devices_and_axes_come_from_a_file_and_options_come_on_top(
     assert document["points"] == 2 * 2 * 3 * 2
     assert document["axes"] == {"lanes": [64, 128, 256], "rows": [4, 8]}
     assert {one["device"] for one in document["choices"]} == {"kv260", "asic-hbm2"}
-    assert all(one["why"][-1] == "Clock: 321 MHz; given by the user." for one in document["choices"])
+    assert all("Clock: 321 MHz; given by the user." in one["why"] for one in document["choices"])
     folder = Path(document["files"][0]).parent
     assert folder.parent == Path("build/explore")
     assert len(list(folder.glob("recommended_*.toml"))) == 4

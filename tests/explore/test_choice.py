@@ -143,7 +143,7 @@ def test_reasons_have_the_figures_of_the_table(small: tuple[Request, pd.DataFram
     assert "Decode waits for the memory: the array could take " in text
     assert "DDR4 gives 10 MB/s." in text
     assert "Runner-up, with " in text
-    assert text.endswith("Clock: 100 MHz; a test.")
+    assert "\nClock: 100 MHz; a test.\nNote: hidden_act is unknown; silu is counted." in text
 
 
 def test_reasons_name_limits_and_the_ends_of_axes(small: tuple[Request, pd.DataFrame]) -> None:
