@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.records import read_number, read_records
+from tritforge.energy.records import read_table
 
 #: Whether the numbers were read in their source, in a secondary copy, are recalled or were typed in.
 STATUSES = ("verified", "secondary", "recalled", "typed")
@@ -77,17 +77,7 @@ def read_devices(path: Path) -> dict[str, Device]:
     InputError
         The file cannot be read, or a device is wrong or there twice.
     """
-    devices: dict[str, Device] = {}
-    for where, record in read_records(path, "device", tuple(Device.__dataclass_fields__)):
-        try:
-            numbers = {field: read_number(record, field) for field in _NUMBERS}
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        device = Device(**{**record, **numbers})  # type: ignore[arg-type]
-        if device.name in devices:
-            raise InputError(f"{where}: {device.name!r} is there twice; keep one")
-        devices[device.name] = device
-    return devices
+    return read_table(path, Device, what="device", key="name", numbers=_NUMBERS)
 
 
 @cache

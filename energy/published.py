@@ -220,7 +220,7 @@ def read_figures(path: Path) -> tuple[PublishedFigure, ...]:
         The file cannot be read, or a figure is wrong or there twice.
     """
     figures: dict[tuple[str, str, str], PublishedFigure] = {}
-    for where, record in read_records(path, "figure", frozenset(PublishedFigure.__dataclass_fields__)):
+    for where, record in read_records(path, "figure", tuple(PublishedFigure.__dataclass_fields__)):
         try:
             figure = _figure(record)
         except InputError as error:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.records import read_number, read_records
+from tritforge.energy.records import read_table
 
 #: How a number was come by.
 OBTAINED = ("published", "derived", "fitted", "assumed")
@@ -70,17 +70,7 @@ def read_inputs(path: Path) -> dict[str, PublishedInput]:
     InputError
         The file cannot be read, or an input is wrong or there twice.
     """
-    inputs: dict[str, PublishedInput] = {}
-    for where, record in read_records(path, "input", tuple(PublishedInput.__dataclass_fields__)):
-        try:
-            value = read_number(record, "value")
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        entry = PublishedInput(**{**record, "value": value})  # type: ignore[arg-type]
-        if entry.key in inputs:
-            raise InputError(f"{where}: {entry.key!r} is there twice; keep one")
-        inputs[entry.key] = entry
-    return inputs
+    return read_table(path, PublishedInput, what="input", key="key", numbers=("value",))
 
 
 @cache

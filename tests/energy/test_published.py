@@ -206,8 +206,8 @@ ROW = "a,b,c,x,1.0,truncated,energy_ratio,LLaMA-7B,,512,7nm,formula,exact,a pape
         (
             "a,b,c",
             (
-                "f.csv figure 2 must have the fields against, basis, context, expected, figure, node, note, paper, "
-                "published, quantity, reading, row, shape, source, status, unit"
+                "f.csv figure 2 must have the fields paper, figure, row, unit, published, reading, quantity, shape, "
+                "against, context, node, basis, expected, source, status, note"
             ),
         ),
     ],
