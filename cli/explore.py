@@ -48,7 +48,7 @@ SHOWN = 4
     multiple=True,
     metavar="AXIS",
     help="A parameter and its values, lanes=16,32,64..512 (doubling) or rows=8..64:8 (steps); repeatable. With any, "
-    "only what is named is swept.  [default: seven axes around lanes, rows and ports]",
+    "only what is named is swept.  [default: eight axes around lanes, rows and ports]",
 )
 @click.option(
     "--sweep-file",

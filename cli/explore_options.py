@@ -210,7 +210,11 @@ def _devices(options: Mapping[str, Any], listed: tuple[str, ...]) -> "tuple[Targ
             raise InputError(
                 f"a device of one's own needs {' and '.join(missing)}; or name one with --device"
             )
-        values: dict[str, Any] = {"memory_gb": 1024.0, "dram": "LPDDR4", "clock_source": TYPED_CLOCK} | numbers
+        values: dict[str, Any] = {
+            "memory_gb": 1024.0,
+            "dram": "LPDDR4",
+            "clock_source": TYPED_CLOCK,
+        } | numbers
         return (TargetDevice(name="custom", title="a device of one's own", family="asic", **values),)
     if "all" in names:
         found = tuple(all_target_devices().values())
