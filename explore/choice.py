@@ -130,11 +130,16 @@ class Choice:
         }
 
 
+def worst(rows: pd.DataFrame, wish: Wish) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the most watts and the fewest tokens a second of each row in the phases that matter."""
+    watts = np.max([rows[f"{phase}_watts"].to_numpy() for phase in wish.phases], axis=0)
+    tokens = np.min([rows[f"{phase}_tokens_per_second"].to_numpy() for phase in wish.phases], axis=0)
+    return watts, tokens
+
+
 def barriers(rows: pd.DataFrame, wish: Wish) -> Mapping[str, npt.NDArray[np.bool_]]:
     """Return which rows each limit lets through, by the limit's name."""
-    phases = wish.phases
-    watts = np.max([rows[f"{phase}_watts"].to_numpy() for phase in phases], axis=0)
-    tokens = np.min([rows[f"{phase}_tokens_per_second"].to_numpy() for phase in phases], axis=0)
+    watts, tokens = worst(rows, wish)
     return {
         "luts": rows["fits_luts"].to_numpy(),
         "block_ram": rows["fits_block_ram"].to_numpy(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.energy.hardware import notes
-from tritforge.explore.choice import ALIKE, Barrier, Choice, Wish, barriers
+from tritforge.explore.choice import ALIKE, Barrier, Choice, Wish, barriers, worst
 from tritforge.explore.devices import TargetDevice
 from tritforge.explore.objectives import MEMORY_BOUND, Request
 from tritforge.explore.space import FOLLOWING, Space
@@ -185,7 +185,7 @@ def _why_none(choice: Choice, request: Request, wish: Wish, device: TargetDevice
 
 def _nearest(name: str, choice: Choice, request: Request, wish: Wish, device: TargetDevice) -> str:
     """Say how near a limit the nearest configuration comes."""
-    rows, phase = choice.rows, wish.phases[0]
+    rows = choice.rows
     if name in {"luts", "max_luts"}:
         limit = wish.max_luts if name == "max_luts" else device.luts or 0
         return f"the smallest takes {rows['luts'].min():,} LUTs of {limit:,.0f}"
@@ -196,11 +196,10 @@ def _nearest(name: str, choice: Choice, request: Request, wish: Wish, device: Ta
         least = quantity(rows["memory_bytes"].min(), "B")
         what = f"batch {request.scenario.batch} at context {request.scenario.context}"
         return f"{what} takes {least} at least of {quantity(device.memory_gb * 1e9, 'B')}"
+    watts, tokens = worst(rows, wish)
     if name == "max_watts":
-        least = quantity(rows[f"{phase}_watts"].min(), "W")
-        return f"the least in {phase} is {least}, more than {quantity(wish.max_watts, 'W')}"
-    most = rows[f"{phase}_tokens_per_second"].max()
-    return f"the most in {phase} are {number(most)}, {number(wish.min_tokens)} are asked for"
+        return f"the least is {quantity(float(watts.min()), 'W')}, more than {quantity(wish.max_watts, 'W')}"
+    return f"the most are {number(float(tokens.max()))}, {number(wish.min_tokens)} are asked for"
 
 
 def area_error() -> str:

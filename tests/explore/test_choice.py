@@ -165,11 +165,11 @@ def test_reasons_name_limits_and_the_ends_of_axes(small: tuple[Request, pd.DataF
         (Wish(max_luts=1), r"In the way is the limit on LUTs: the smallest takes [\d,]+ LUTs of 1; 0 conf"),
         (
             Wish(max_watts=1e-9),
-            r"In the way is the limit on power: the least in decode is .*W, more than 1 nW; 0",
+            r"In the way is the limit on power: the least is .*W, more than 1 nW; 0",
         ),
         (
             Wish(min_tokens=1e9),
-            r"tokens a second: the most in decode are [\d,]+, 1,000,000,000 are asked for; 0 conf",
+            r"tokens a second: the most are [\d,]+, 1,000,000,000 are asked for; 0 conf",
         ),
     ],
 )
