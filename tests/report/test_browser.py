@@ -128,6 +128,7 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(browser: Browser, width
 
 
 def test_on_paper_all_sections_are_there_on_light_ground_and_nothing_is_cut(browser: Browser) -> None:
+    light = browser.evaluate(INK)
     browser.emulate(prefers_color_scheme="dark")
     made = browser.pdf()
     assert made.startswith(b"%PDF-")
@@ -136,15 +137,15 @@ def test_on_paper_all_sections_are_there_on_light_ground_and_nothing_is_cut(brow
     assert len(re.findall(rb"/Type\s*/Page\b", made)) >= 5
     # As it is laid out for paper of A4: folds are open, nothing is wider than the sheet, the ground is light.
     browser.resize(690, 900)
-    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.emulate("print", prefers_color_scheme="dark")
     try:
-        assert browser.evaluate(GROUND) == "rgb(255, 255, 255)"
+        assert (browser.evaluate(GROUND), browser.evaluate(INK)) == ("rgb(255, 255, 255)", light)
         assert browser.evaluate(
-            "[...document.querySelectorAll('details table')].every(e => e.offsetHeight > 50)"
+            "[...document.querySelectorAll('details table')].every(e => e.checkVisibility())"
         )
         assert browser.evaluate("document.documentElement.scrollWidth") <= 690
         drawn = "[...document.querySelectorAll('table, svg')]"
         wide = f"{drawn}.filter(e => e.getBoundingClientRect().right > 691).length"
         assert browser.evaluate(wide) == 0
     finally:
-        browser.call("Emulation.setEmulatedMedia", media="")
+        browser.emulate()

@@ -139,10 +139,10 @@ class Browser:
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def emulate(self, **features: str) -> None:
-        """Set media features, such as ``prefers_color_scheme="dark"``."""
+    def emulate(self, media: str = "", **features: str) -> None:
+        """Set the medium, such as ``print``, and its features, such as ``prefers_color_scheme="dark"``."""
         listed = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
-        self.call("Emulation.setEmulatedMedia", features=listed)
+        self.call("Emulation.setEmulatedMedia", media=media, features=listed)
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the page in CSS pixels."""
