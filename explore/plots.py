@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tritforge.energy.plot_style import inline_svg, new_figure, style, tidy
 from tritforge.explore.choice import Choice, Wish
@@ -113,9 +113,10 @@ def _panel(axes: Axes, choice: Choice, across: str, up: str) -> None:
                 zorder=3,
             )
     for axis, column in ((axes.xaxis, across), (axes.yaxis, up)):
-        wide = rows[column].max() > 5 * rows[column].min()
-        if wide:
+        ratio = rows[column].max() / rows[column].min()
+        if ratio > 5:
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 1000 else (1.0,)))
             axis.set_minor_formatter(NullFormatter())
         else:
             axis.set_major_locator(MaxNLocator(5))
