@@ -23,12 +23,15 @@ SHORT = {
 }
 #: Bits of the words that SCALE-Sim counts.
 WORDS = {"weights": 2, "activations": 8, "results": 32}
+SIZE = "M x K x tokens"
 TRAFFIC = ("weight_bits", "activation_bits", "result_bits")
 
 
 def product(row: Mapping[str, Any]) -> list[str]:
     """Return the cells that name a product."""
-    return [f"{SHORT[row['model']]} {row['matrix']}", f"{row['m']} x {row['k']}", f"{row['tokens']}"]
+    # Spaces that do not break.
+    size = f"{row['m']} x {row['k']} x {row['tokens']}".replace(" ", "\u00a0")
+    return [f"{SHORT[row['model']]} {row['matrix']}", size]
 
 
 def over(found: Mapping[str, Any]) -> str:
@@ -37,22 +40,33 @@ def over(found: Mapping[str, Any]) -> str:
 
 
 def cycles(rows: list[Any]) -> str:
-    """Return the table of cycles, with the distance from the Verilog's where the machine is the same."""
+    """Return the table of cycles of the core, with the distance from the Verilog's."""
     lines = []
     for row in rows:
         truth = row["rtl"]["cycles"]
         cells = [f"{truth:,}", f"{row['cycle_model']['cycles'] - truth:+d}"]
-        for kind in KINDS:
-            found = row[kind]
-            if "over" in found:
-                cells.append(over(found))
-            elif kind.startswith("zigzag"):
-                cells.append(f"{found['cycles']:,} ({100 * (found['cycles'] / truth - 1):+.1f} %)")
-            else:
-                stalls = f" ({found['stalls']:,})" if found["stalls"] else ""
-                cells.append(f"{found['cycles']:,}{stalls}")
+        for kind in ("zigzag_given", "zigzag_search"):
+            found = row[kind]["cycles"]
+            cells.append(f"{found:,} ({100 * (found / truth - 1):+.1f} %)")
         lines.append([*product(row), *cells])
-    headings = ("product", "M x K", "tokens", "Verilog", "this model", *KINDS.values())
+    headings = ("product", SIZE, "Verilog", "this model", KINDS["zigzag_given"], KINDS["zigzag_search"])
+    return markdown_table(headings, lines, text=2)
+
+
+def systolic(rows: list[Any]) -> str:
+    """Return the table of SCALE-Sim's arrays, with their stalls, for what was begun."""
+    lines = []
+    for row in rows:
+        if not any(row[kind].get("begun", True) for kind in ("scalesim_os", "scalesim_ws")):
+            continue
+        cells = [f"{row['rtl']['cycles']:,}"]
+        for kind in ("scalesim_os", "scalesim_ws"):
+            found = row[kind]
+            cells += (
+                [over(found), ""] if "over" in found else [f"{found['cycles']:,}", f"{found['stalls']:,}"]
+            )
+        lines.append([*product(row), *cells])
+    headings = ("product", SIZE, "this core", "outputs stay", "stalls", "weights stay", "stalls")
     return markdown_table(headings, lines, text=2)
 
 
@@ -66,7 +80,7 @@ def seconds(rows: list[Any]) -> str:
             found = row[kind]
             cells.append(over(found) if "over" in found else f"{found['seconds'] / own:,.0f}")
         lines.append([*product(row), *cells])
-    headings = ("product", "M x K", "tokens", "this model, ms", *KINDS.values(), "Verilog")
+    headings = ("product", SIZE, "this model, ms", *KINDS.values(), "Verilog")
     return markdown_table(headings, lines, text=2)
 
 
@@ -85,8 +99,7 @@ def traffic(rows: list[Any]) -> str:
         lines.append([*product(row), *cells])
     headings = (
         "product",
-        "M x K",
-        "tokens",
+        SIZE,
         "this model",
         KINDS["zigzag_given"],
         KINDS["scalesim_os"],
@@ -110,6 +123,7 @@ def tables() -> dict[str, str]:
     return {
         "models_tools": tools,
         "models_cycles": cycles(rows),
+        "models_systolic": systolic(rows),
         "models_seconds": seconds(rows),
         "models_traffic": traffic(rows),
     }
