@@ -49,6 +49,7 @@ format: $(VENV)/.installed-dev  ## Format the sources.
 
 bench: $(VENV)/.installed-dev  ## Run the benchmarks of the models and of the host's work; each prints its figures.
 	$(BIN)/python benchmarks/bench_energy.py
+	$(BIN)/python benchmarks/bench_explore.py
 	$(BIN)/python benchmarks/bench_host.py
 	$(BIN)/python benchmarks/bench_import.py
 	$(BIN)/python benchmarks/bench_startup.py

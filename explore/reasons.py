@@ -93,8 +93,9 @@ def _area(row: dict[str, Any], device: TargetDevice) -> str:
     outside = (
         "; it lies outside of the cores that the area model was fitted to" if row["area_extrapolated"] else ""
     )
+    kind = "LUTs" if device.family == "ecp5" else "LUTs of ECP5"
     return (
-        f"Area: {row['luts']:,} LUTs{of} ({row['luts_low']:,} to {row['luts_high']:,} at the fit's worst error), "
+        f"Area: {row['luts']:,} {kind}{of} ({row['luts_low']:,} to {row['luts_high']:,} at the fit's worst error), "
         f"{row['block_ram_bytes'] / 1024:,.0f} KiB{ram} of block RAM{outside}."
     )
 
