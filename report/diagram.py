@@ -163,7 +163,7 @@ def _feeds(
             ],
         ),
         _box(
-            _FEED, top + 306, _FEED_WIDTH, 96, "plain", "Sequencer",
+            _FEED, top + 298, _FEED_WIDTH, 104, "plain", "Sequencer",
             [
                 "one token of a tile a cycle",
                 f"M to {config.m_max:,}, K to {config.k_max:,}",
@@ -296,9 +296,11 @@ def draw(config: AcceleratorConfig) -> str:
         ".lane{fill:var(--work);stroke:var(--path);stroke-width:.6}"
         ".wire{fill:none;stroke:var(--path)}.head{fill:var(--path)}"
     )
+    # Without the frame of a chip there is nothing above and below.
+    box = f"0 26 {_WIDTH} {_HEIGHT - 34}" if sizes is None else f"0 0 {_WIDTH} {_HEIGHT}"
     scoped = "".join(f".blocks {rule}}}" for rule in style.split("}") if rule)
     return (
-        f'<svg class="blocks" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="d-title d-desc">'
+        f'<svg class="blocks" viewBox="{box}" role="img" aria-labelledby="d-title d-desc">'
         '<title id="d-title">Block diagram of the accelerator</title>'
         f'<desc id="d-desc">{escape(describe(config))}</desc>'
         f"<style>{scoped}</style>{''.join(inside)}</svg>"

@@ -67,8 +67,8 @@ def resources(results: Results) -> list[str]:
     if estimated is not None:
         errors = found.model.luts
         body.append(
-            f'<p><span class="tag">estimated</span> The stream core alone on ECP5, by a model fitted to '
-            f"{found.model.cores} packed netlists. At those, each left out of its own fit, LUTs were off by "
+            f'<p><span class="tag">estimated</span> The stream core alone on ECP5 after packing, by a model fitted '
+            f"to {found.model.cores} packed netlists. At those, each left out of its own fit, LUTs were off by "
             f"{errors.median_error:.1%} in the median and {errors.worst_error:.1%} at worst.</p>"
         )
         if estimated.extrapolated:
