@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -187,9 +186,3 @@ class Points:
             device=self.device[chosen],
             columns={name: values[chosen] for name, values in self.columns.items()},
         )
-
-    @cached_property
-    def configs(self) -> list[dict[str, Any]]:
-        """The fields of each configuration."""
-        lists = [values.tolist() for values in self.columns.values()]
-        return [dict(zip(self.columns, values, strict=True)) for values in zip(*lists, strict=True)]
