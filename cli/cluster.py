@@ -239,6 +239,6 @@ def _check(client: Any, address: str, packages: Sequence[str]) -> None:
     if any(number > 1 for number in threads.values()):
         click.echo(
             f"tritforge: workers of {address} have several threads, of which one at a time is used; "
-            "start them with: dask worker --nworkers auto --nthreads 1",
+            "start them with: dask worker --nworkers -1 --nthreads 1",
             err=True,
         )

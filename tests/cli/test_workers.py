@@ -3,6 +3,9 @@
 import json
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from operator import add, truediv
@@ -54,6 +57,12 @@ def without_seconds(path: Path) -> dict[str, Any]:
     for one in document["runs"]:
         assert one.pop("simulation_seconds") > 0
     return document
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens at a port of this machine."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(params=["serial", "pool", "cluster"])
@@ -234,6 +243,31 @@ def test_synthesis_is_the_same_on_a_cluster_whose_worker_dies(cluster: Any, tmp_
     for path in (tmp_path / "here").rglob("*.json"):
         assert (tmp_path / "there" / path.relative_to(tmp_path / "here")).read_bytes() == path.read_bytes()
     assert {one.name for one in tmp_path.rglob("*.yosys.log")} == {"ecp5.yosys.log", "ice40.yosys.log"}
+
+
+@pytest.mark.slow
+def test_a_cluster_starts_as_the_page_says(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    dask, address = str(Path(sys.executable).with_name("dask")), f"127.0.0.1:{port}"
+    starts = (
+        ["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
+        ["worker", address, "--nworkers", "-1", "--nthreads", "1", "--no-dashboard"],
+    )
+    processes = [
+        subprocess.Popen([dask, *words], cwd=tmp_path, stderr=subprocess.DEVNULL) for words in starts
+    ]
+    try:
+        while not answers(port):
+            assert processes[0].poll() is None
+            time.sleep(0.5)
+        # It may come before the workers, and waits for them.
+        sweep = ["explore", "--model", "TriLM_99M", "--sweep", "rows=8,16", "--no-plots"]
+        assert run(*sweep, "--scheduler", address, "-o", str(tmp_path / "out")) == 0
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(60)
 
 
 def test_a_tool_that_fails_elsewhere_leaves_its_log_here(tmp_path: Path) -> None:
