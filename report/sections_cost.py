@@ -3,6 +3,7 @@
 import platform
 from importlib.metadata import version
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.energy.memory import PACKINGS
 from tritforge.energy.report import ModelReport, describe_source, format_joules, format_ratio, total_cells
 from tritforge.energy.steps import GROUPS, group
@@ -133,6 +134,18 @@ def _nothing(results: Results) -> list[str]:
     ]
 
 
+def not_run(config: AcceleratorConfig) -> list[str]:
+    """Say what of a configuration is not in the simulation of its page."""
+    found = []
+    if config.weight_store == "bram":
+        found.append(
+            "The core was simulated, not the stores, the registers and the host link of a board around it."
+        )
+    if config.sparse:
+        found.append("Sparse jobs were not run.")
+    return found
+
+
 def _run(results: Results, done: Verification) -> list[str]:
     good = sum(list_ok(one) for one in done.lists)
     jobs = sum(one["jobs"] for one in done.lists)
@@ -188,6 +201,7 @@ def _run(results: Results, done: Verification) -> list[str]:
             f"The Verilog's SHA-256 begins {done.verilog_sha256[:16]}. All words were equal and every job "
             f"began and ended in its predicted cycle in {good} of {len(done.lists)} lists."
         ),
+        listed(not_run(results.subject.config)),
         again(report_command(results.subject, f"--seed {done.seed}", "-o report.html")),
     ]
 

@@ -180,6 +180,13 @@ def test_what_was_run_stands_with_its_seed(plain: Results, undrawn: None) -> Non
     assert checked.to_dict()["verification"]["words_compared"] == 74
 
 
+def test_what_was_not_simulated_is_named(undrawn: None) -> None:
+    text = render(results(PRESETS["ulx3s"]).with_verification(verified()))
+    assert "not the stores, the registers and the host link" in text
+    text = render(results(AcceleratorConfig(sparse=True)).with_verification(verified()))
+    assert "Sparse jobs were not run." in text
+
+
 def test_a_word_that_differs_is_told_as_such(plain: Results, undrawn: None) -> None:
     checked = plain.with_verification(verified(mismatches=1))
     text = render(checked)
