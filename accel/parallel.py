@@ -1,8 +1,17 @@
 """Independent pieces of work on an executor, whatever runs them: this process, its pool, or a cluster."""
 
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, as_completed
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from tritforge.accel.errors import WorkerError
+
+#: Seconds that a process has to end a piece of work and the tools that it runs.
+_UNWIND_SECONDS = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,6 +29,63 @@ class SerialExecutor(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+@contextmanager
+def local_pool(
+    jobs: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
+) -> Iterator[Executor]:
+    """Yield a pool of processes of this machine that end with the block, however it ends.
+
+    Parameters
+    ----------
+    jobs
+        Processes.
+    initializer, initargs
+        Called in each before its first piece of work.
+
+    Raises
+    ------
+    WorkerError
+        A process ended before its work did.
+    """
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(initializer, initargs),
+    )
+    try:
+        yield pool
+        pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise WorkerError(
+            "a worker process ended in the middle of its work, killed or out of memory; "
+            "run the command again, with fewer --jobs where memory is short"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        mine = set(multiprocessing.active_children()) - others
+        for _ in range(2):
+            # The first ends the piece at hand. A worker that has fetched the next begins it, and ends by the second.
+            for process in mine:
+                process.terminate()
+            for process in mine:
+                process.join(_UNWIND_SECONDS)
+
+
+def _prepare(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    """Let an interruption, or this process's end, unwind a piece of work, so that the tools that it runs end too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise SystemExit(128 + number)
 
 
 def as_done(

@@ -13,6 +13,7 @@ from tritforge.accel.errors import (
     MissingToolError,
     SimulationError,
     VerificationError,
+    WorkerError,
 )
 from tritforge.cli.signals import PIPE_CLOSED, SIGNALLED, Terminated
 
@@ -23,6 +24,7 @@ _STATUSES: dict[type[BaseException], int] = {
     BoardError: 1,
     SimulationError: 1,
     VerificationError: 1,
+    WorkerError: 1,
 }
 #: What `explain` knows; anything else is a fault of this program, and has a traceback.
 ENDINGS: tuple[type[BaseException], ...] = (

@@ -58,8 +58,8 @@ FORMATS = ("table", "md", "csv", "json", "html")
     "--explain",
     "cell",
     metavar="CELL",
-    help="Print formulas, counts, rows and sources of a part (matrices), an operation of it "
-    "(matrices/int9.add), or all.",
+    help="Print formulas, counts, rows and sources of a part (linears; matrices of the hardware accounting), an "
+    "operation of it (matrices/int9.add), or all.",
 )
 @click.option(
     "--format",

@@ -1,18 +1,15 @@
 """Where independent pieces of work run: in this process, in processes of this machine, or on a Dask cluster."""
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from tritforge.accel.errors import InputError, WorkerError
-from tritforge.accel.parallel import SerialExecutor
+from tritforge.accel.errors import InputError
+from tritforge.accel.parallel import SerialExecutor, local_pool
 
 scheduler_option = click.option(
     "--scheduler",
@@ -81,7 +78,7 @@ def open_executor(
     if jobs == 1:
         yield SerialExecutor()
         return
-    with _local_pool(jobs) as executor:
+    with local_pool(jobs) as executor:
         yield executor
 
 
@@ -96,34 +93,3 @@ def scheduler_executor(scheduler: str | None, *, packages: Sequence[str] = ()) -
         return
     with open_executor(None, scheduler, packages=packages) as executor:
         yield executor
-
-
-@contextmanager
-def _local_pool(jobs: int) -> Iterator[Executor]:
-    """Yield a pool of processes that end with the block, however it ends."""
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_on_signals
-    )
-    try:
-        yield pool
-        pool.shutdown(cancel_futures=True)
-    except BrokenProcessPool as error:
-        raise WorkerError(
-            "a worker process ended in the middle of its work, killed or out of memory; "
-            "run the command again, with fewer --jobs where memory is short"
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-
-
-def _leave_on_signals() -> None:
-    """Let an interruption, or this process's end, unwind a piece of work, so that the tools that it runs end too."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)

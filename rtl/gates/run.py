@@ -1,14 +1,13 @@
 """Measures many designs side by side, each process with the library and the operands of its own."""
 
-import multiprocessing
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from amaranth.hdl import UnusedElaboratable
 
 from tritforge.accel.errors import InputError
+from tritforge.accel.parallel import as_done, local_pool
 from tritforge.rtl.gates.designs import GateDesign, choose
 from tritforge.rtl.gates.liberty import Library, load_library
 from tritforge.rtl.gates.measure import Conditions, Measurement, measure_design
@@ -104,21 +103,12 @@ def measure_designs(
     )
     step(f"measuring {len(order)} designs", 0)
     found: dict[str, Measurement] = {}
-    with ProcessPoolExecutor(
-        max_workers=min(jobs, len(order)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(tuple(liberty), cache, tuple(operands), conditions, folder),
+    # The first failure ends the run; neither designs that have not begun nor those at work are worth the wait.
+    with local_pool(
+        min(jobs, len(order)), _start, (tuple(liberty), cache, tuple(operands), conditions, folder)
     ) as pool:
-        futures = {pool.submit(_measure, design.name): design for design in order}
-        try:
-            for future in as_completed(futures):
-                measurement = future.result()
-                found[measurement.design] = measurement
-                step(f"{len(found)} of {len(order)}: {measurement.design}", 0)
-                step(measurement.design, 1)
-        except BaseException:
-            # The first failure ends the run; designs that have not begun are not worth the wait.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for _, measurement in as_done(pool, _measure, [(design.name,) for design in order]):
+            found[measurement.design] = measurement
+            step(f"{len(found)} of {len(order)}: {measurement.design}", 0)
+            step(measurement.design, 1)
     return library, [found[design.name] for design in designs]

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tritforge.accel.errors import InputError, MissingToolError, SimulationError
+from tritforge.accel.errors import InputError, MissingToolError, SimulationError, WorkerError
 from tritforge.cli import main as module
 
 
@@ -38,6 +38,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         ),
         (MissingToolError("no compiler"), 3, "tritforge: no compiler\n"),
         (SimulationError("the log ends here"), 1, "tritforge: the log ends here\n"),
+        (WorkerError("a worker ended"), 1, "tritforge: a worker ended\n"),
         (KeyboardInterrupt(), 130, "tritforge: interrupted\n"),
         (
             OSError(ENAMETOOLONG, "File name too long", "model.gguf"),

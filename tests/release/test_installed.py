@@ -75,7 +75,7 @@ with open_accelerator("golden", config) as accelerator:
     words = accelerator.matmul(weights, np.ones((2, 16), dtype=np.int8)).words
 report: ModelReport = report_model(find_shape("bitnet-2b4t"), 512)
 names: list[str] = [design.name for design in choose([])]
-print(files, cycles, words.shape, report.context, names)
+print(files, cycles, words.shape, report.shape.name, names)
 lanes: str = config.lanes  # [assignment]
 load_config(1)  # [arg-type]
 generate(config, nam="core")  # [call-arg]
