@@ -117,15 +117,23 @@ def job_work(shapes: Shapes, m: npt.ArrayLike, k: npt.ArrayLike, tokens: npt.Arr
         weights=np.where(some, row_tiles * (biases + tiles * beats), 0),
         activations=np.where(some, t * token_beats, 0),
         output=np.where(some, ceil_div(m * t, size), 0),
-        short=np.where(some, _waits_for_queue(shapes, t, period, behind, chunks), 0),
+        short=np.where(some, _waits_for_queue(shapes, t, period, behind, (chunks, last_chunks)), 0),
     )
 
 
-def _waits_for_queue(shapes: Shapes, t: Ints, period: Ints, behind: Ints, chunks: Ints) -> Flags:
-    """Return where a place of the result queue may come back later than lanes and output let its token come."""
-    places = shapes.result_entries
-    limit = np.maximum(places * chunks, places // np.maximum(t, 1) * period)
-    return np.asarray(behind + chunks > limit)
+def _waits_for_queue(shapes: Shapes, t: Ints, period: Ints, behind: Ints, chunks: tuple[Ints, Ints]) -> Flags:
+    """Return where the closed form may leave out waits for a place in the result queue.
+
+    A token takes the place of the one that is as many tokens before it as the queue has places. Where output is
+    faster than the lanes, no token waits if the last one of a row tile does not; where it is slower, waits do not
+    matter as long as results leave one behind the other.
+    """
+    places, (full, last) = shapes.result_entries, chunks
+    rows, more = np.divmod(places, np.maximum(t, 1))
+    waits = behind + (t - more) * full > rows * period + t - 1
+    waits |= (more > 0) & (behind + t * full > (rows + 1) * period + more - 1)
+    starves = behind + np.maximum(full, period - t + 1) > (places - t) * full + t * last
+    return np.asarray(np.where(t * full <= period, waits, starves))
 
 
 def _round_the_queue(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_points import configs, device, shapes_of
+from sweep_points import FUSED, configs, device, shapes_of
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.explore.cycles import BOUNDS, PARTS, job_work, latency, product_work
@@ -53,6 +53,16 @@ def test_short_row_tiles_fall_short_by_a_bounded_share(
     k = data.draw(st.integers(1, min(config.k_max, 2 * config.lanes)))
     found, _, exact = compare(config, m, k, data.draw(st.integers(1, config.tokens_max)))
     assert (1 - SHORT) * exact.total <= found <= exact.total
+
+
+def test_a_row_tile_whose_last_token_waits_is_told() -> None:
+    """Output is faster than the lanes, but not than the tokens of one row tile, which follow each other."""
+    config = AcceleratorConfig(
+        lanes=96, rows=11, tokens_max=4, weight_port_bits=512, act_port_bits=8, result_port_bits=256, **FUSED
+    )
+    found, short, exact = compare(config, 34, 97, 4)
+    assert short
+    assert (found, exact.total) == (450, 452)
 
 
 def test_a_job_that_waits_for_the_result_queue_alone_is_exact() -> None:

@@ -16,7 +16,7 @@ from tritforge.explore.objectives import Request
 from tritforge.explore.space import Space
 from tritforge.rtl.area_shape import Shapes
 
-FUSED = {"datapath": "fused", "target": "ecp5", "negation": "carry"}
+FUSED: dict[str, Any] = {"datapath": "fused", "target": "ecp5", "negation": "carry"}
 
 
 @st.composite
