@@ -15,7 +15,7 @@ from distributed import LocalCluster
 def two_workers() -> Iterator[Any]:
     """Start a scheduler, on a port that is free, and two workers, as ``dask worker`` does; yield the cluster."""
     with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=2, processes=True, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as cluster:
         yield cluster
 
