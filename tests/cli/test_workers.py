@@ -90,18 +90,18 @@ def test_a_regression_is_the_same_on_a_cluster_whose_worker_dies(
 ) -> None:
     here, there = tmp_path / "here.json", tmp_path / "there.json"
     command = ["cosim", "--model", str(tiny_model), "--config", "tiny", "--tokens", "3", "--layer", "1"]
-    command += ["--cache", str(simulators), "--seeds", "3,5-6"]
+    command += ["--cache", str(simulators), "--seeds", "3,5"]
     assert run(*command, "--jobs", "1", "--json", str(here)) == 0
     shown = capsys.readouterr().out
-    with one_killed(cluster) as lost:
+    with one_killed(cluster, after=0) as lost:
         assert run(*command, "--scheduler", cluster.scheduler_address, "--json", str(there)) == 0
     assert lost
     assert capsys.readouterr().out == shown
     document = without_seconds(here)
     assert without_seconds(there) == document
-    assert ([one["seed"] for one in document["runs"]], document["failed"]) == ([3, 5, 6], [])
-    assert document["words_compared"] == 3 * 3 * (40 + 20 + 20 + 40 + 48 + 48 + 40)
-    assert "equal: all 3 seeds, 2,304 words" in shown
+    assert ([one["seed"] for one in document["runs"]], document["failed"]) == ([3, 5], [])
+    assert document["words_compared"] == 2 * 3 * (40 + 20 + 20 + 40 + 48 + 48 + 40)
+    assert "equal: all 2 seeds, 1,536 words" in shown
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_a_cluster_needs_dask_and_takes_no_jobs(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_sweep_has_the_same_table_on_a_cluster_whose_worker_dies(cluster: Any, tmp_path: Path) -> None:
     sweep = ["--sweep", "lanes=16..256", "--sweep", "rows=1..64:1", "--sweep", "tokens_max=1..16:1"]
-    models = [word for name in ("TriLM_99M", "TriLM_190M", "TriLM_390M") for word in ("--model", name)]
+    models = [word for name in ("TriLM_99M", "TriLM_190M") for word in ("--model", name)]
     command = ["explore", *models, "--device", "kv260", "--device", "asic-hbm2", *sweep, "--no-plots"]
     with one_killed(cluster) as lost:
         assert run(*command, "--scheduler", cluster.scheduler_address, "-o", str(tmp_path / "there")) == 0
