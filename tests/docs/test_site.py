@@ -136,7 +136,9 @@ def test_every_command_and_every_module_has_its_help(site: Path) -> None:
 
 def test_every_file_that_a_page_names_exists() -> None:
     """Code spans such as `tests/formal/test_axi.py`; what is made by a command lies under `build/`."""
-    pattern = re.compile(r"`((?:accel|benchmarks|cli|docs|energy|explore|models|report|rtl|sim|tests)/[\w/.-]+\.\w+)`")
+    pattern = re.compile(
+        r"`((?:accel|benchmarks|cli|docs|energy|explore|models|report|rtl|sim|tests)/[\w/.-]+\.\w+)`"
+    )
     named = {(page.name, name) for page in doc_pages() for name in pattern.findall(page.read_text())}
     assert len(named) >= 40
     elsewhere = {"docs/gguf.md", "docs/overview.md"}  # of other projects, which the pages name with them
