@@ -89,7 +89,7 @@ def test_an_interrupted_run_leaves_nothing_that_is_taken_for_a_result(
 ) -> None:
     netlist = tmp_path / "clean.json"
     netlist.write_text("{}")
-    whole = {"fmax": {}, "utilization": {}}
+    whole: dict[str, dict[str, int]] = {"fmax": {}, "utilization": {}}
     interrupted = True
 
     def answer(command: list[str], *, log: Path) -> None:
