@@ -1,6 +1,6 @@
 """What a shell offers for a value that is a name: presets, models, shapes, devices; and files where none fits.
 
-Each is called with what has been typed so far, when a user presses the tabulator; so it reads names alone.
+Each is called with what has been typed so far, when a user presses Tab; so it reads names alone.
 """
 
 from collections.abc import Callable, Iterable

@@ -92,7 +92,7 @@ def test_a_shell_reads_its_script(shell: str, tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_a_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The function of the script, called as bash calls it when the tabulator is pressed."""
+    """The function of the script, called as bash calls it when Tab is pressed."""
     program = tmp_path / "tritforge"
     program.write_text(f"#!{sys.executable}\nfrom tritforge.cli.main import main\nmain()\n")
     program.chmod(0o755)

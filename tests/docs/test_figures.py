@@ -17,6 +17,7 @@ import pytest
 from doc_commands import ROOT
 from test_yosys_mutants import CONFIG as MUTATED
 
+from tritforge.accel.codes import WORDS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.link_top import SILENCE_CHARACTERS
 from tritforge.accel.presets import PRESETS, load_config
@@ -62,6 +63,15 @@ def benchmark(name: str) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def tabled(page: str, *first: str) -> list[str]:
+    """Return the cells of the first row that begins with these in the tables of a page."""
+    for line in (ROOT / page).read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| ") and cells[: len(first)] == list(first):
+            return cells
+    pytest.fail(f"{page} has no row {first}")
 
 
 @lru_cache(maxsize=1)
@@ -239,6 +249,8 @@ def gates() -> Claims:
 
 
 def values() -> Claims:
+    share = sum(matrix.zero for matrix in austen().matrices) / austen().weights
+    yield f"Of all weights of the shipped model {100 * share:.1f} % are zero"
     matrices = {matrix.name: 100 * matrix.shares[1] for matrix in austen().matrices}
     assert all(abs(zeros - 100 / 3) <= 3 for name, zeros in matrices.items() if "self_attn" in name)
     yield "within three points of an even spread in every layer"
@@ -262,6 +274,8 @@ def bits() -> Claims:
     assert found["int4"].matrices > other["int4"]
     assert found["i2"].matrices < other["i2"]
     yield "in any packing denser than four bits"
+    smaller = tabled("docs/questions/bits.md", "microsoft/bitnet-b1.58-2B-4T", "`s8`")[-1]
+    yield f"BitNet b1.58 2B-4T is {smaller} times smaller in `s8` than in FP16"
     assert found["s8"].matrices / found["i2"].matrices == pytest.approx(0.8)
     assert 0.9 < found["s8"].total / found["i2"].total < 1
     yield "From `i2` to `s8` a fifth of the matrices goes, but less than a tenth of that model"
@@ -271,6 +285,10 @@ def experts() -> Claims:
     mixture, dense = (weight_traffic(find_shape(name), "s8", 32) for name in (MIXTURE, DENSE))
     assert round(mixture / dense) == 4
     yield "the mixture four times the dense model's for 32"
+    yield "with 32 of them the mixture reads four times as much as the dense model"
+    one, other = (weight_traffic(find_shape(name), "s8", 1) for name in (MIXTURE, DENSE))
+    assert 1 < one / other < 1.2
+    yield "reads little more than a dense model of its width"
 
 
 def dataflow() -> Claims:
@@ -279,8 +297,41 @@ def dataflow() -> Claims:
     yield "lanes wait for weights seven cycles of eight"
 
 
+def packing() -> Claims:
+    words = {name: 128 // WORDS[name][1] * WORDS[name][0] for name in ("i2", "s8")}
+    assert words["s8"] / words["i2"] == 1.25
+    yield "a quarter more weights a second and a quarter more weights in the same memory"
+
+
+def edge() -> Claims:
+    boards = ("AMD Kria KV260", "Raspberry Pi 5", "Jetson Orin Nano")
+    kria, pi, jetson = (tabled("docs/questions/edge.md", "bitnet-b1.58-2B-4T", board)[3] for board in boards)
+    yield (
+        f"that is {kria} tokens a second of BitNet b1.58 2B-4T on a Kria KV260, {pi} on a Raspberry Pi 5 and "
+        f"{jetson} on a Jetson Orin Nano"
+    )
+
+
+def processors() -> Claims:
+    page = "docs/questions/processors.md"
+    packed, fp16 = (tabled(page, "microsoft/bitnet-b1.58-2B-4T", f"`{name}`") for name in ("s8", "fp16"))
+    yield f"BitNet b1.58 2B-4T at {packed[2]} tokens a second at most where FP16 has {fp16[2]}"
+    assert packed[4] == fp16[4]
+    yield "In a prompt it gains nothing"
+    writing, reading = (
+        tabled(page, "bitnet-b1.58-2B-4T", phase, "LPDDR4")[4].split("x")[0]
+        for phase in ("decode", "prefill")
+    )
+    yield (
+        f"FP16 in the same dataflow takes {writing} times as much in decoding and {reading} times as much in a "
+        "prompt (LPDDR4)"
+    )
+
+
 def questions() -> Claims:
     shape = find_shape("microsoft/bitnet-b1.58-2B-4T")
+    row = tabled("docs/questions/context.md", shape.name)
+    yield f"from {row[2]} positions on with 16 bits, from {row[4]} on with 4"
     other = find_shape("HF1BitLLM/Llama3-8B-1.58-100B-tokens")
     yield (
         f"({shape.num_key_value_heads} of {shape.num_attention_heads} heads in 2B-4T, "
@@ -304,6 +355,9 @@ PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
     "dataflow": ("docs/dataflow.md", dataflow),
     "values": ("docs/questions/values.md", values),
     "bits": ("docs/questions/bits.md", bits),
+    "packing": ("docs/questions/packing.md", packing),
+    "edge": ("docs/questions/edge.md", edge),
+    "processors": ("docs/questions/processors.md", processors),
     "experts": ("docs/questions/experts.md", experts),
     "context": ("docs/questions/context.md", questions),
 }

@@ -146,6 +146,13 @@ def test_every_file_that_a_page_names_exists() -> None:
     assert missing == set()
 
 
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    """The site does not have this page."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / "README.md").read_text())
+    assert len(links) >= 10
+    assert [link for link in links if "://" not in link and not (ROOT / link).is_file()] == []
+
+
 def test_every_figure_of_the_pages_is_that_of_its_script() -> None:
     command = [sys.executable, "docs/_figures", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
