@@ -50,7 +50,7 @@ TOOLS = ("numpy",)
 @click.option("--layer", "layers", default="0", show_default=True, help="A layer, several (0,2), or all.")
 @click.option("--tokens", type=int, default=16, show_default=True, help="Tokens in one pass over the layer.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the operands, or of the text's place."
+    "--seed", type=int, default=0, show_default=True, help="Chooses the operands, or the place in the text."
 )
 @click.option("--quick", is_flag=True, help="Leave out the matrix that fills the weight store.")
 @cache_option

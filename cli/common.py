@@ -30,10 +30,14 @@ config_option = click.option(
     default="default",
     show_default=True,
     shell_complete=complete_config,
-    help="A preset or a TOML file.",
+    help="A preset (tritforge verilog --help lists them) or a TOML file.",
 )
 settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace a parameter."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replace a parameter of the configuration, such as lanes=16; repeatable.",
 )
 cache_option = click.option(
     "--cache",
@@ -48,7 +52,10 @@ port_option = click.option(
     help="A board's serial port (/dev/ttyUSB0, COM3, socket://host:7000), or simulation.",
 )
 baud_option = click.option(
-    "--baud", type=int, metavar="RATE", help="Symbols a second.  [default: those of the known boards in turn]"
+    "--baud",
+    type=int,
+    metavar="RATE",
+    help="Symbols a second of the port.  [default: those of the known boards in turn]",
 )
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     shell_complete=complete_model,
     help="A shipped model or a checkpoint's path.",
 )
-@click.option("--prompt", required=True, help="Text to go on from.")
+@click.option("--prompt", required=True, help="Text to continue.")
 @click.option("--tokens", type=click.IntRange(min=1), default=64, show_default=True, help="Tokens to write.")
 @click.option(
     "--backend",
@@ -69,7 +69,9 @@ if TYPE_CHECKING:
     "--temperature", type=float, default=0.0, show_default=True, help="0 takes the most likely token."
 )
 @click.option("--top-k", type=int, metavar="K", help="Choose among the K most likely tokens.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the choice among likely tokens."
+)
 @click.option(
     "--clock",
     type=click.FloatRange(min=1e-3, max=1e6),

@@ -69,7 +69,7 @@ class _Lazy(click.Group):
 )
 @version_option
 def cli() -> None:
-    """Generate, verify and weigh MAC-free accelerators for ternary language models.
+    """Generate, verify and weigh accelerators without multipliers for ternary language models.
 
     Exit status: 0 done and equal, 1 a comparison or a check failed, 2 bad input, 3 a missing tool, 130 interrupted,
     141 the reader of the output left, 143 terminated. Errors are one line on standard error.
