@@ -43,7 +43,14 @@ def find(name_or_path: str | Path) -> Path:
         )
     if str(name_or_path) and path.exists():
         return path
+    from tritforge.models.shapes import is_shape
+
     known = ", ".join(names()) or "none"
+    if is_shape(str(name_or_path)):
+        raise InputError(
+            f"model {str(name_or_path)!r} is a shape, which has no weights; give a shipped model ({known}), the path "
+            f"of a checkpoint, or to cosim --shape {name_or_path}"
+        )
     raise InputError(
         f"unknown model {str(name_or_path)!r}: it is neither a shipped model ({known}) "
         "nor the path of a checkpoint's file or folder"

@@ -338,6 +338,15 @@ def all_shapes() -> Mapping[str, ModelShape]:
     return read_shapes(Path(__file__).parent / "data" / "shapes.json")
 
 
+def is_shape(name: str) -> bool:
+    """Whether a shape has this name or alias, as `find_shape` takes it."""
+    try:
+        find_shape(name)
+    except InputError:
+        return False
+    return True
+
+
 def find_shape(name: str) -> ModelShape:
     """Look up a shape by its name or alias, upper and lower case alike; an owner before a slash may be left out.
 
@@ -359,7 +368,7 @@ def find_shape(name: str) -> ModelShape:
     hint = (
         f"did you mean {' or '.join(found)}?"
         if found
-        else f"there are {len(shapes)}, such as {next(iter(shapes))}"
+        else f"there are {len(shapes)}, such as {next(iter(shapes))}; tritforge models lists them"
     )
     raise InputError(f"no model shape is called {name!r}; {hint}")
 

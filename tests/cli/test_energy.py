@@ -320,7 +320,7 @@ def test_a_table_of_ones_own_is_used(tmp_path: Path, capsys: pytest.CaptureFixtu
         ),
         (
             ("--zero-weights", "measured"),
-            "tritforge: unknown model 'LLaMA-7B': it is neither a shipped model",
+            "tritforge: model 'LLaMA-7B' is a shape, which has no weights; give a shipped model",
         ),
         (("--zero-acts", "2"), "tritforge: zero_acts is 2.0; a share from 0 to 1 is needed"),
         (("--wire-mm", "nan"), "tritforge: wire_mm is nan; a length of 0 mm or more is needed"),

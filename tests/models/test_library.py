@@ -61,6 +61,15 @@ def test_an_unknown_model_is_answered_with_the_known_ones(shelf: Path) -> None:
         library.load_model("Austin")
 
 
+def test_a_shape_is_no_model_and_is_told_apart(shelf: Path) -> None:
+    message = (
+        "model 'bitnet-2b4t' is a shape, which has no weights; give a shipped model (tiny), the path of "
+        "a checkpoint, or to cosim --shape bitnet-2b4t"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        library.find("bitnet-2b4t")
+
+
 def test_a_folder_of_gguf_files_is_answered_with_one_of_them(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     message = f"the folder {tmp_path} holds GGUF files; give one of them, such as {tmp_path / 'model.gguf'}"

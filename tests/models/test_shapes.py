@@ -137,7 +137,7 @@ def test_a_name_like_no_other_gets_an_example() -> None:
     with pytest.raises(InputError) as caught:
         find_shape("????")
     assert str(caught.value) == (
-        "no model shape is called '????'; there are 69, such as bitnet-b1.58-paper-700M"
+        "no model shape is called '????'; there are 69, such as bitnet-b1.58-paper-700M; tritforge models lists them"
     )
 
 
