@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EISDIR
@@ -42,6 +43,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         finally:
             # After an error or an interruption; otherwise it has its place by now.
             partial.unlink(missing_ok=True)
+
+
+def user_cache(kind: str) -> Path:
+    """Return the folder of this machine's user for what can be made again, such as ``simulators``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "tritforge" / kind
 
 
 def check_writable(path: Path) -> None:

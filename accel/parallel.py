@@ -1,6 +1,7 @@
 """Independent pieces of work on an executor, whatever runs them: this process, its pool, or a cluster."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -11,7 +12,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 from tritforge.accel.errors import WorkerError
 
 #: Seconds that a process has to end a piece of work and the tools that it runs.
-_UNWIND_SECONDS = 1.0
+_UNWIND_SECONDS = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def local_pool(
         A process ended before its work did.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
+    pool = _Pool(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare,
@@ -67,12 +68,36 @@ def local_pool(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         mine = set(multiprocessing.active_children()) - others
-        for _ in range(2):
-            # The first ends the piece at hand. A worker that has fetched the next begins it, and ends by the second.
-            for process in mine:
-                process.terminate()
-            for process in mine:
-                process.join(_UNWIND_SECONDS)
+        for process in mine:
+            process.terminate()
+        for process in mine:
+            process.join(_UNWIND_SECONDS)
+            process.kill()
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes that, told to leave, end the piece at hand and begin no other."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return super().submit(_run, fn, args, kwargs)
+
+
+class _Process:
+    """State of a process of a pool."""
+
+    #: Exit status of one that was told to leave.
+    leaving: int | None = None
+
+
+def _run(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    try:
+        if _Process.leaving is None:
+            return function(*args, **kwargs)
+        raise SystemExit(_Process.leaving)
+    finally:
+        # The pool takes an exception of any kind for a result, and would begin the next piece.
+        if _Process.leaving is not None:
+            os._exit(_Process.leaving)
 
 
 def _prepare(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
@@ -84,8 +109,11 @@ def _prepare(initializer: Callable[..., None] | None, initargs: tuple[Any, ...])
 
 
 def _leave(number: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise SystemExit(128 + number)
+    # A terminal interrupts this process, and so does the one that began it: once is enough.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    _Process.leaving = 128 + number
+    raise SystemExit(_Process.leaving)
 
 
 def as_done(

@@ -14,6 +14,8 @@ from tritforge.cli.workers import open_executor
 
 #: Most seeds of one run.
 SEEDS_MAX = 100_000
+#: Most digits of a seed.
+SEED_DIGITS = 18
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -26,15 +28,19 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     found: set[int] = set()
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() if dash else True)) or (
-            dash and int(last) < int(first)
-        ):
-            raise InputError(f"seeds is {text!r}; numbers and ranges such as 0-99 or 1,5,7-9 are needed")
-        end = int(last) if dash else int(first)
-        if end - int(first) >= SEEDS_MAX or len(found) > SEEDS_MAX:
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        ends = (first, last) if dash else (first, first)
+        read = [int(end) for end in ends if end.isdecimal() and len(end) <= SEED_DIGITS]
+        if len(read) < 2 or read[1] < read[0]:
+            raise InputError(
+                f"seeds is {text!r}; numbers of at most {SEED_DIGITS} digits and ranges, such as 0-99 or 1,5,7-9, "
+                "are needed"
+            )
+        seeds = range(read[0], read[1] + 1)
+        if len(seeds) <= SEEDS_MAX:
+            found.update(seeds)
+        if max(len(seeds), len(found)) > SEEDS_MAX:
             raise InputError(f"seeds is {text!r}; {SEEDS_MAX:,} at most fit into one run")
-        found.update(range(int(first), end + 1))
     return tuple(sorted(found))
 
 

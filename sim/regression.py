@@ -3,7 +3,6 @@
 The operands travel to the pieces; the simulator is compiled, once for each machine, where they run.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.errors import InputError
+from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.files import user_cache
 from tritforge.accel.parallel import as_done
 from tritforge.sim.comparison import Comparison, MatrixResult
 from tritforge.sim.cosim import CosimTask, Source, document
@@ -41,31 +41,35 @@ class PieceResult:
     seconds: float
 
 
-def user_cache() -> Path:
-    """Return the folder for compiled simulators of this machine's user."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "tritforge" / "simulators"
-
-
 def run_products(
-    config: AcceleratorConfig, todo: tuple[Operands, ...], cache: Path | None, gate_level: bool
+    what: str, config: AcceleratorConfig, todo: tuple[Operands, ...], cache: Path | None, gate_level: bool
 ) -> PieceResult:
     """Run products on a simulator of this process and compare them.
 
     Parameters
     ----------
+    what
+        Name of the piece, for an error of its simulator.
     config
         The accelerator.
     todo
         The products.
     cache
-        Folder of compiled simulators; None takes `user_cache`.
+        Folder of compiled simulators; None takes that of the user here.
     gate_level
         Whether to simulate the core's netlist for ECP5.
+
+    Raises
+    ------
+    SimulationError
+        The simulator did not compile, or ended early.
     """
-    compiled = compile_core(config, cache or user_cache(), gate_level=gate_level)
+    compiled = compile_core(config, cache or user_cache("simulators"), gate_level=gate_level)
     comparison = Comparison(compiled, todo)
-    results = tuple(comparison.run())
+    try:
+        results = tuple(comparison.run())
+    except SimulationError as error:
+        raise SimulationError(f"{what}: {error}") from error
     return PieceResult(
         results=results,
         whole=len(results) == len(todo),
@@ -123,7 +127,7 @@ def cosimulate_seeds(
     source = Source.open(task)
     source.check(task, config)
     tasks = [replace(task, seed=seed) for seed in seeds]
-    pieces = (source.operands(one) for one in tasks)
+    pieces = ((f"seed {one.seed}", source.operands(one)) for one in tasks)
     found: dict[int, dict[str, Any]] = {}
     for place, piece in _run(pieces, config, executor, cache, gate_level=gate_level):
         found[place] = _document(tasks[place], source, config, [piece], gate_level=gate_level)
@@ -149,7 +153,7 @@ def cosimulate_matrices(
     source.check(task, config)
     todo = source.operands(task)
     found: dict[int, PieceResult] = {}
-    pieces = ([operands] for operands in todo)
+    pieces = ((operands.name, [operands]) for operands in todo)
     for place, piece in _run(pieces, config, executor, cache, gate_level=gate_level):
         found[place] = piece
         on_done(len(found), len(todo))
@@ -158,15 +162,17 @@ def cosimulate_matrices(
 
 
 def _run(
-    pieces: Iterable[Sequence[Operands]],
+    pieces: Iterable[tuple[str, Sequence[Operands]]],
     config: AcceleratorConfig,
     executor: Executor,
     cache: Path | None,
     *,
     gate_level: bool,
 ) -> Iterator[tuple[int, PieceResult]]:
-    """Run pieces and yield what each found, with its place."""
-    arguments = ((config, tuple(portable(one) for one in todo), cache, gate_level) for todo in pieces)
+    """Run named pieces and yield what each found, with its place."""
+    arguments = (
+        (what, config, tuple(portable(one) for one in todo), cache, gate_level) for what, todo in pieces
+    )
     shas: set[str] = set()
     for place, piece in as_done(executor, run_products, arguments):
         shas.add(piece.verilog_sha256)
