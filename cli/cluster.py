@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
 import click
 
 from tritforge.accel.errors import InputError, MissingToolError, WorkerError
+from tritforge.accel.program import program_hash
 
 T = TypeVar("T")
 
 #: Seconds to wait for a scheduler's answer.
 CONNECT_SECONDS = 10
-#: Folders whose sources decide results; `cli` and `report` but show them.
-PROGRAM = ("accel", "models", "sim", "energy", "rtl", "explore")
 #: Amaranth is not made for threads, nor is all that runs here: in a worker of several, pieces wait for each other.
 _ONE_AT_A_TIME = Lock()
 
@@ -125,27 +122,15 @@ def run_piece(
 
 @cache
 def identity(packages: tuple[str, ...]) -> Mapping[str, str]:
-    """Return what must be the same wherever pieces of a work run: versions, and a hash of this program's sources.
+    """Return what must be the same wherever pieces of a work run: versions, and a hash of this program.
 
-    It is taken once in a process, early: what is on the disk later is not what this process has loaded.
+    It is taken once in a process, early; see `tritforge.accel.program`.
     """
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{package: version(package) for package in ("tritforge", *packages)},
-        "sources": _sources(),
+        "sources": program_hash(),
     }
-
-
-def _sources() -> str:
-    """Return a hash of the sources that decide results."""
-    found = sha256()
-    for name in PROGRAM:
-        spec = find_spec(f"tritforge.{name}")
-        for folder in spec.submodule_search_locations or () if spec else ():
-            for path in sorted(Path(folder).rglob("*.py")):
-                found.update(f"{name}/{path.relative_to(folder).as_posix()}\n".encode())
-                found.update(sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:12]
 
 
 def _difference(mine: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:

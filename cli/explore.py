@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tritforge.accel.errors import MissingToolError
+from tritforge.accel.errors import InputError, MissingToolError
+from tritforge.accel.files import check_writable
 from tritforge.cli.common import examples, json_option, progress, settings_option, write_json
 from tritforge.cli.completers import complete_config, complete_shape
 from tritforge.cli.explore_options import device_options, limit_options, scenario_options
@@ -96,11 +97,13 @@ def command(
     from tritforge.explore.choice import choose
     from tritforge.explore.output import summary, write_results
     from tritforge.explore.run import sweep
-    from tritforge.explore.store import describe_request, request_key
+    from tritforge.explore.store import REQUEST_FILE, describe_request, request_key
 
     wish = wish_from_options(options)
     request = request_from_options(options)
     folder = output or Path("build/explore") / request_key(describe_request(request))[:8]
+    if json_path is not None and str(json_path) != "-":
+        check_writable(json_path)
     # Processes take a second to start, in which one alone computes a few chunks.
     few = jobs is None and scheduler is None and request.space.chunks <= 2
     with (
@@ -114,6 +117,8 @@ def command(
         files = write_results(folder, found, choices, wish, drawn)
     document = summary(found, choices, wish) | {"files": [str(path) for path in files]}
     if json_path:
+        if json_path.resolve() in {path.resolve() for path in (*files, folder / REQUEST_FILE)}:
+            raise InputError(f"--json is {json_path}, a file of the sweep itself; choose another path")
         write_json(json_path, document, tools=PACKAGES)
     if str(json_path) != "-":
         _print(found, choices, wish, folder)
@@ -160,4 +165,8 @@ def _print(found: "Sweep", choices: "Sequence[Choice]", wish: "Wish", folder: Pa
             console.print(f"  - {reason}", markup=False, soft_wrap=True)
     if len(choices) > SHOWN:
         console.print(f"\nsummary.md has the reasons of all {len(choices)} choices.")
-    console.print(f"\n{area_error()}.\nTable, front, configuration and plots: {folder}", soft_wrap=True)
+    console.print(
+        f"\nJ and W are those of gates at {request.node} and of the memory: an FPGA takes more.\n{area_error()}.\n"
+        f"Table, front, configuration and plots: {folder}",
+        soft_wrap=True,
+    )

@@ -1,6 +1,6 @@
 """Options of `tritforge explore` that say what is built in what, what runs, and what is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -150,12 +150,12 @@ def request_from_options(options: Mapping[str, Any]) -> "Request":
 
     path = options["sweep_file"]
     file = read_sweep_file(path) if path else SweepFile(models=(), devices=(), axes={})
-    axes = dict(file.axes)
-    for text in options["sweeps"]:
-        name, values = parse_axis(text)
-        axes[name] = values
+    typed = [parse_axis(text) for text in options["sweeps"]]
+    axes = dict(file.axes) | dict(typed)
     given = options["config_name"] is not None
     settings = parse_settings(options["settings"])
+    unset = {name: values for name, values in DEFAULT_AXES.items() if name not in settings}
+    _check_once([name for name, _ in typed], axes, settings)
     base = load_config(options["config_name"] or "default", settings)
     technology, node = technology_from_options(dict(options))
     for device in (devices := _devices(options, file.devices)):
@@ -166,7 +166,7 @@ def request_from_options(options: Mapping[str, Any]) -> "Request":
         space=Space(
             models=tuple(resolve_shape(name) for name in options["models"] or file.models or MODELS),
             devices=devices,
-            axes=axes or (dict(DEFAULT_AXES) if not given else {}),
+            axes=axes or ({} if given else unset),
             base=base,
             following=() if given else tuple(name for name in FOLLOWING if name not in settings),
         ),
@@ -179,6 +179,22 @@ def request_from_options(options: Mapping[str, Any]) -> "Request":
         node=node,
         technology=technology if options["technology"] else None,
     )
+
+
+def _check_once(typed: Sequence[str], axes: Collection[str], settings: Collection[str]) -> None:
+    """Refuse a parameter that is said twice.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    for name in typed:
+        if typed.count(name) > 1:
+            raise InputError(f"--sweep {name} is given twice; name all its values in one")
+    both = [name for name in axes if name in settings]
+    if both:
+        raise InputError(f"{both[0]} is swept, and set by --set; leave one of them out")
 
 
 def _devices(options: Mapping[str, Any], listed: tuple[str, ...]) -> "tuple[TargetDevice, ...]":

@@ -108,8 +108,8 @@ def command(
     from tritforge.report.subject import Subject
     from tritforge.report.verification import verify
 
-    if str(output) == str(json_path) == "-":
-        raise InputError("--output and --json are both -; give one of them a file")
+    if json_path is not None and output.resolve() == json_path.resolve():
+        raise InputError(f"--output and --json are both {output}; give one of them another file")
     subject = Subject.of(
         model,
         load_config(config_name, parse_settings(settings)),

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
@@ -13,6 +12,8 @@ from tritforge.energy.records import read_table
 STATUSES = ("verified", "secondary", "recalled", "typed")
 
 _NUMBERS = ("bandwidth_gbs", "rate_tops", "memory_gb")
+#: Bounds of a device's numbers, far beyond any that exists: what is computed from them stays finite.
+LEAST, MOST = 1e-9, 1e12
 
 #: Source of a device that somebody typed.
 TYPED = "numbers given by the user"
@@ -38,7 +39,7 @@ class Device:
     Raises
     ------
     InputError
-        A number that is not above 0 and finite, or no source.
+        A number out of its bounds, or no source.
     """
 
     name: str
@@ -51,11 +52,7 @@ class Device:
 
     def __post_init__(self) -> None:
         for field in _NUMBERS:
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InputError(f"device {self.name!r}: {field} is {value!r}; a number above 0 is needed")
-            if not (isfinite(value) and value > 0):
-                raise InputError(f"device {self.name!r}: {field} is {value}; a number above 0 is needed")
+            check_number(f"device {self.name!r}: {field}", getattr(self, field))
         if self.status not in STATUSES:
             raise InputError(
                 f"device {self.name!r}: status is {self.status!r}; it must be one of {', '.join(STATUSES)}"
@@ -67,6 +64,18 @@ class Device:
     def memory_bytes(self) -> float:
         """Memory in bytes."""
         return self.memory_gb * 1e9
+
+
+def check_number(name: str, value: object) -> None:
+    """Refuse what is no number of a device.
+
+    Raises
+    ------
+    InputError
+        It is no number, or out of `LEAST` to `MOST`.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not LEAST <= value <= MOST:
+        raise InputError(f"{name} is {value!r}; a number from {LEAST:g} to {MOST:g} is needed")
 
 
 def read_devices(path: Path) -> dict[str, Device]:

@@ -17,6 +17,8 @@ LOGITS = ("last", "all")
 #: Bits of a weight in memory; ``ideal`` is the information in it, which the shape says.
 PACKINGS: dict[str, Fraction | None] = {name: Fraction(bits, trits) for name, (trits, bits) in WORDS.items()}
 PACKINGS["ideal"] = None
+#: Most positions of a sequence, and most sequences.
+COUNT_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +94,8 @@ class Scenario:
                 raise InputError(f"{name} is {value!r}; it must be one of {choices}")
         for name in ("context", "batch"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; a whole number of 1 or more is needed")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= COUNT_MAX:
+                raise InputError(f"{name} is {value!r}; a whole number from 1 to {COUNT_MAX} is needed")
         for name in ("zero_weights", "zero_acts"):
             value = getattr(self, name)
             if not 0 <= value <= 1:

@@ -80,13 +80,10 @@ def _range(name: str, word: str) -> Sequence[int]:
         raise InputError(
             f"axis {name} has the range {word!r}; LOW..HIGH or LOW..HIGH:STEP is needed, from 1 up"
         )
-    if colon:
-        found: Sequence[int] = range(low, high + 1, width)
-    else:
-        found = [low << double for double in range(high.bit_length()) if low << double <= high]
-    if len(found) > VALUES_MAX:
-        raise InputError(f"axis {name} has {len(found):,} values in {word!r}; {VALUES_MAX:,} are the most")
-    return found
+    count = (high - low) // width + 1 if colon else (high // low).bit_length()
+    if count > VALUES_MAX:
+        raise InputError(f"axis {name} has {count:,} values in {word!r}; {VALUES_MAX:,} are the most")
+    return [low + width * step if colon else low << step for step in range(count)]
 
 
 def _number(name: str, word: str) -> int:

@@ -57,7 +57,7 @@ class Wish:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}")
         for name in ("max_watts", "min_tokens", "max_luts"):
             value = getattr(self, name)
-            if not (value > 0 or (name == "min_tokens" and value == 0)):
+            if not (0 <= value < inf if name == "min_tokens" else value > 0):
                 raise InputError(f"{name} is {value}; a number above 0 is needed")
 
     @property

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from math import isfinite
 from pathlib import Path
 
 from tritforge.accel.errors import InputError
-from tritforge.energy.devices import STATUSES, TYPED
+from tritforge.energy.devices import STATUSES, TYPED, check_number
 from tritforge.energy.records import read_table
 
 #: Kinds of devices: FPGA families, and a chip of one's own.
@@ -42,7 +41,7 @@ class TargetDevice:
     Raises
     ------
     InputError
-        A number that is not above 0 and finite, a name outside its list, or no source.
+        A number out of its bounds, a name outside its list, or no source.
     """
 
     name: str
@@ -65,8 +64,7 @@ class TargetDevice:
             value = getattr(self, field)
             if value is None and field in _BOUNDS:
                 continue
-            if not (isfinite(value) and value > 0):
-                raise InputError(f"{where}: {field} is {value}; a number above 0 is needed")
+            check_number(f"{where}: {field}", value)
         for field, allowed in (("family", FAMILIES), ("status", STATUSES)):
             if getattr(self, field) not in allowed:
                 raise InputError(

@@ -12,6 +12,7 @@ from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.errors import InputError
 from tritforge.explore.space import Points, widest
 from tritforge.rtl.area import estimate
+from tritforge.rtl.area_shape import Flags
 
 #: Fields that `AcceleratorConfig` checks against each other; the others it checks alone.
 TOGETHER = (
@@ -26,8 +27,6 @@ TOGETHER = (
 )
 #: Fields on which it depends whether the area model knows a core.
 _AREA = ("datapath", "packing", "negation", "target", "partial_sums", "sparse", "weight_store")
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ def distinct(columns: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.intp],
 def legal(points: Points) -> Legal:
     """Return the points that are accelerators which can run their model and whose area is known."""
     skipped: dict[str, int] = {}
-    for refuse in (_by_device, _by_field, _by_configuration, _by_model, _by_area):
+    for refuse in (_by_device, _by_field, _by_configuration, _by_store, _by_model, _by_area):
         if len(points):
             kept = np.ones(len(points), dtype=bool)
             for reason, where in refuse(points):
@@ -116,6 +115,15 @@ def _by_configuration(points: Points) -> Iterable[tuple[str, Flags]]:
         reason = _refusal(AcceleratorConfig.from_dict, values)
         if reason:
             yield reason, kinds == kind
+
+
+def _by_store(points: Points) -> Iterable[tuple[str, Flags]]:
+    """Refuse weights on the chip, whose store and whose pieces of matrices no figure of a sweep knows of."""
+    stored = points.columns["weight_store"] == "bram"
+    yield (
+        "weight_store is 'bram'; a sweep's weights come from the memory behind the chip: use 'stream'",
+        stored,
+    )
 
 
 def _by_model(points: Points) -> Iterable[tuple[str, Flags]]:

@@ -23,12 +23,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.errors import InputError
 from tritforge.energy.hardware_matrices import head_matrix, layer_matrices
 from tritforge.energy.memory import total_bytes
 from tritforge.energy.scenario import PHASES, Scenario
 from tritforge.energy.technology import Technology
 from tritforge.explore.cycles import BOUNDS, PARTS, Work, product_work
-from tritforge.explore.energy import step_energy
+from tritforge.explore.energy import by_tokens_max, step_energy
 from tritforge.explore.legality import legal
 from tritforge.explore.space import Points, Space
 from tritforge.models.shapes import ModelShape
@@ -40,6 +41,9 @@ ARRAY_BOUNDS = ("lanes", "weight port", "activation port", "result port")
 MEMORY_BOUND = "memory"
 #: Bytes of a block memory of ECP5, in which the area model counts.
 BLOCK_BYTES = 18 * 1024 // 8
+
+#: Most ternary operations of a prefill: no configuration takes more cycles than arrays of 64 bits hold.
+OPERATIONS_MAX = 1 << 61
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -57,6 +61,11 @@ class Request:
         shares of zeros and `requantise` must be at their defaults.
     node, technology
         Rows of energies; the table of the package unless given.
+
+    Raises
+    ------
+    InputError
+        A prefill whose cycles cannot be counted.
     """
 
     space: Space
@@ -64,21 +73,29 @@ class Request:
     node: str = "7nm"
     technology: Technology | None = None
 
+    def __post_init__(self) -> None:
+        positions = self.scenario.context * self.scenario.batch
+        for model in self.space.models:
+            most = OPERATIONS_MAX // model.active_linear_parameters
+            if positions > most:
+                raise InputError(
+                    f"context {self.scenario.context} times batch {self.scenario.batch} is {positions} positions; "
+                    f"{most} are the most that can be counted of {model.name}"
+                )
+
 
 def step_work(model: ModelShape, scenario: Scenario, columns: Columns) -> Work:
     """Return the cycles of a step's products on each of some configurations."""
     parts = {name: np.zeros(len(columns["lanes"]), dtype=np.int64) for name in PARTS}
-    for tokens_max in np.unique(columns["tokens_max"]).tolist():
-        chosen = np.flatnonzero(columns["tokens_max"] == tokens_max)
+    for chosen, one in by_tokens_max(Shapes(columns), scenario):
         shapes = Shapes({name: values[chosen] for name, values in columns.items()})
-        one = replace(scenario, config=replace(scenario.config, tokens_max=tokens_max))
         head = head_matrix(model, one)
         work = reduce(
             add,
             (
                 product_work(shapes, run.outputs, run.inputs, tokens).times(run.copies * count)
                 for run in [*layer_matrices(model, one), *([head] if head else [])]
-                for tokens, count in run.groups(tokens_max).items()
+                for tokens, count in run.groups(one.config.tokens_max).items()
             ),
         )
         for name in PARTS:

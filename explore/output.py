@@ -22,6 +22,7 @@ from tritforge.explore.choice import Choice, Wish
 from tritforge.explore.objectives import Request
 from tritforge.explore.reasons import area_error, config_of, describe, number, reasons
 from tritforge.explore.run import Sweep
+from tritforge.explore.store import FRONT_CSV, SUMMARY, TABLE, TABLE_CSV
 from tritforge.rtl.array_report import markdown_table
 
 #: What no figure of a sweep knows of.
@@ -181,10 +182,10 @@ def write_results(
     whole = table_bytes(table)
     fronted = table.filter(table.column("front"))
     files: dict[str, str | bytes] = {
-        "table.parquet": whole[0],
-        "table.csv": whole[1],
-        "front.csv": table_bytes(fronted)[1],
-        "summary.md": markdown(sweep, choices, wish, [(name, text) for name, _, text in plots]),
+        TABLE: whole[0],
+        TABLE_CSV: whole[1],
+        FRONT_CSV: table_bytes(fronted)[1],
+        SUMMARY: markdown(sweep, choices, wish, [(name, text) for name, _, text in plots]),
     }
     chosen = [choice for choice in choices if choice.point is not None]
     for choice in chosen:

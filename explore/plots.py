@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from tritforge.energy.plot_style import inline_svg, new_figure, style, tidy
 from tritforge.explore.choice import Choice, Wish
 from tritforge.explore.devices import TargetDevice
-from tritforge.explore.reasons import quantity
+from tritforge.explore.reasons import number, quantity
 
 #: Most points of the cloud that are drawn: every n-th of more.
 CLOUD = 4000
@@ -35,9 +35,10 @@ def alternative(choice: Choice, wish: Wish) -> str:
     speed, fronted = f"{phase}_tokens_per_second", choice.rows[choice.front]
     return (
         f"{text}, {len(good):,} of them within all limits. The front has {len(fronted):,}, from "
-        f"{fronted[speed].min():.3g} tokens/s with {fronted['luts'].min():,} LUTs to {fronted[speed].max():.3g} with "
-        f"up to {fronted['luts'].max():,}. Recommended: {row[speed]:.3g} tokens/s at "
-        f"{quantity(row[f'{phase}_joules_per_token'], 'J')} a token and {row['luts']:,} LUTs"
+        f"{number(fronted[speed].min())} tokens/s with {fronted['luts'].min():,} LUTs to "
+        f"{number(fronted[speed].max())} with up to {fronted['luts'].max():,}. Recommended: "
+        f"{number(row[speed])} tokens/s at {quantity(row[f'{phase}_joules_per_token'], 'J')} a token and "
+        f"{row['luts']:,} LUTs"
     )
 
 

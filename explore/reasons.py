@@ -118,8 +118,9 @@ def _rule(choice: Choice, wish: Wish) -> str:
     )
     then = ", then ".join(("the most " if one.more else "the least ") + one.title for one in others)
     return (
-        f"{len(good):,} of {len(choice.rows):,} configurations are within all limits; {alike:,} of them come within "
-        f"{ALIKE:.0%} of the best {first.title}. Among these it is chosen by {then}, {ALIKE:.0%} being alike."
+        f"{len(good):,} of {len(choice.rows):,} configurations are within all limits; {alike:,} of them "
+        f"{'comes' if alike == 1 else 'come'} within {ALIKE:.0%} of the best {first.title}. Among these it is "
+        f"chosen by {then}, {ALIKE:.0%} being alike."
     )
 
 
@@ -170,6 +171,8 @@ def _notes(row: dict[str, Any], choice: Choice, request: Request, device: Target
     model = next(one for one in request.space.models if one.name == choice.model)
     config = config_of(row, request.space)
     yield from notes(model, replace(request.scenario, config=config, packing=config.packing))
+    if config.sparse:
+        yield "jobs are counted dense; what sparse ones leave out depends on the activations"
     if device.note:
         yield device.note
 

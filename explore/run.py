@@ -94,6 +94,8 @@ def sweep(request: Request, folder: Path, executor: Executor, *, step: Step | No
         skipped.update(left_out)
     if not tables:
         reason, count = skipped.most_common(1)[0]
+        if len(request.space) == 1:
+            raise InputError(f"the combination is no accelerator: {reason}")
         raise InputError(
             f"none of the {len(request.space):,} combinations is an accelerator; of {count:,}: {reason}"
         )

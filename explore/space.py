@@ -18,6 +18,8 @@ Column = npt.NDArray[Any]
 CHUNK_POINTS = 8192
 #: Most points of a sweep.
 POINTS_MAX = 2_000_000
+#: Largest number of an axis, beyond all that a configuration takes: arrays hold it.
+NUMBER_MAX = 2**31 - 1
 
 #: Fields that follow others unless they are given: a model's widest matrices, and a datapath's cells on a device.
 FOLLOWING = ("k_max", "m_max", "target", "negation")
@@ -54,6 +56,23 @@ def fitting(model: ModelShape) -> dict[str, int]:
     return {"k_max": 1 << (k - 1).bit_length(), "m_max": 1 << (m - 1).bit_length()}
 
 
+def _check_axis(name: str, values: tuple[Any, ...]) -> None:
+    """Refuse an axis that is no field, is empty, or has a value twice or of a wrong kind."""
+    if name not in TYPES:
+        raise InputError(f"axis {name!r} is no parameter of a configuration; use {', '.join(TYPES)}")
+    if not values:
+        raise InputError(f"axis {name} has no values; give one at least")
+    wrong = [value for value in values if type(value) is not TYPES[name]]
+    if wrong:
+        kind = {int: "whole numbers", bool: "true or false", str: "names"}[TYPES[name]]
+        raise InputError(f"axis {name} has the value {wrong[0]!r}; it takes {kind}")
+    large = [value for value in values if TYPES[name] is int and abs(value) > NUMBER_MAX]
+    if large:
+        raise InputError(f"axis {name} has the value {large[0]}; {NUMBER_MAX} is the most")
+    if len(set(values)) < len(values):
+        raise InputError(f"axis {name} has a value twice: {', '.join(map(str, values))}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """Models, devices and axes of a sweep.
@@ -72,7 +91,7 @@ class Space:
     Raises
     ------
     InputError
-        Nothing to combine, an axis that is no field, is empty or has a value twice, or too many points.
+        Nothing to combine, a wrong axis, or too many points.
     """
 
     models: tuple[ModelShape, ...]
@@ -89,16 +108,7 @@ class Space:
             if len(set(names)) < len(names):
                 raise InputError(f"a {name} is given twice among {', '.join(names)}; keep one")
         for name, values in self.axes.items():
-            if name not in TYPES:
-                raise InputError(f"axis {name!r} is no parameter of a configuration; use {', '.join(TYPES)}")
-            if not values:
-                raise InputError(f"axis {name} has no values; give one at least")
-            if len(set(values)) < len(values):
-                raise InputError(f"axis {name} has a value twice: {', '.join(map(str, values))}")
-            wrong = [value for value in values if type(value) is not TYPES[name]]
-            if wrong:
-                kind = {int: "whole numbers", bool: "true or false", str: "names"}[TYPES[name]]
-                raise InputError(f"axis {name} has the value {wrong[0]!r}; it takes {kind}")
+            _check_axis(name, values)
         if len(self) > POINTS_MAX:
             raise InputError(
                 f"the axes have {len(self):,} combinations; a sweep has {POINTS_MAX:,} points at most"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
@@ -16,12 +15,13 @@ import pyarrow.parquet as pq
 
 from tritforge.accel.errors import InputError
 from tritforge.accel.files import check_writable, write_atomically
+from tritforge.accel.program import program_hash
 from tritforge.explore.objectives import Request
 from tritforge.explore.space import CHUNK_POINTS
 
-#: Folders whose sources decide a table.
-PROGRAM = ("accel", "models", "sim", "energy", "rtl", "explore")
 REQUEST_FILE = "request.json"
+#: Files that a sweep always leaves beside its pieces.
+TABLE, TABLE_CSV, FRONT_CSV, SUMMARY = RESULTS = ("table.parquet", "table.csv", "front.csv", "summary.md")
 _KEY, _SKIPPED = b"tritforge.request", b"tritforge.skipped"
 
 
@@ -30,7 +30,7 @@ def describe_request(request: Request) -> dict[str, Any]:
     space = request.space
     description = {
         "tritforge": version("tritforge"),
-        "sources": _sources(),
+        "sources": program_hash(),
         "chunk_points": CHUNK_POINTS,
         "points": len(space),
         "models": [asdict(model) for model in space.models],
@@ -55,20 +55,6 @@ def describe_request(request: Request) -> dict[str, Any]:
     return plain
 
 
-@cache
-def _sources() -> str:
-    """Return a hash of the sources and data that decide a table."""
-    root = Path(__file__).resolve().parents[1]
-    found = sha256()
-    for folder in PROGRAM:
-        # Where an installed package has its folders beside this one, so has a checkout.
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in {".py", ".csv", ".json"}:
-                found.update(path.relative_to(root).as_posix().encode() + b"\n")
-                found.update(sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:16]
-
-
 def request_key(description: dict[str, Any]) -> str:
     """Return what tells one request from all others."""
     return sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
@@ -80,7 +66,7 @@ def pack_piece(rows: pd.DataFrame, skipped: dict[str, int], key: str) -> bytes:
         {_KEY: key.encode(), _SKIPPED: json.dumps(skipped).encode()}
     )
     buffer = BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -97,7 +83,8 @@ class Store:
     Raises
     ------
     InputError
-        The folder cannot be written, or holds the sweep of another request.
+        The folder cannot be written, holds the sweep of another request, or files of somebody else by the names of a
+        sweep's.
     """
 
     def __init__(self, folder: Path, request: Request) -> None:
@@ -111,6 +98,8 @@ class Store:
         check_writable(kept)
         if kept.exists():
             self._compare(kept, description)
+        elif foreign := [name for name in RESULTS if (folder / name).exists()]:
+            raise InputError(f"{folder} holds {foreign[0]}, which is of no sweep; choose another folder")
         write_atomically(kept, json.dumps({"key": self.key, **description}, indent=1) + "\n")
 
     def _compare(self, path: Path, description: dict[str, Any]) -> None:
@@ -121,6 +110,8 @@ class Store:
             raise InputError(
                 f"{path} cannot be read ({error}); remove the folder, or choose another"
             ) from error
+        if not isinstance(known, dict):
+            raise InputError(f"{path} is no request of a sweep; choose another folder")
         if known.get("key") != self.key:
             names = [name for name, value in description.items() if known.get(name) != value]
             raise InputError(
@@ -145,8 +136,8 @@ class Store:
         """
         path = self._path(index)
         try:
-            found = pq.read_schema(path).metadata or {}
-        except (FileNotFoundError, pa.ArrowInvalid):
+            found = pq.read_table(path, page_checksum_verification=True).schema.metadata or {}
+        except (OSError, pa.ArrowInvalid):
             return False
         if found.get(_KEY) != self.key.encode():
             raise InputError(f"{path} is a piece of another request; choose another folder, or remove it")

@@ -133,6 +133,13 @@ class Results:
         config = self.subject.config
         return config.weight_store == "bram" and self.phases[1].weight_bytes <= config.weight_store_bytes
 
+    def memory_tokens_per_second(self, phase: PhaseCycles) -> float:
+        """Return the rate of a phase whose weights come from where they lie, and all else overlaps."""
+        clock = self.subject.clock.value
+        if self.on_chip:
+            return phase.tokens_per_second(clock)
+        return phase.memory_tokens_per_second(clock, self.subject.memory.value)
+
     def to_dict(self) -> dict[str, Any]:
         """Return all figures by name."""
         subject = self.subject
@@ -145,7 +152,11 @@ class Results:
             "memory_bytes_per_second": asdict(subject.memory),
             "resources": self.resources.to_dict(),
             "cycles": [
-                phase.to_dict() | {"tokens_per_second": phase.tokens_per_second(subject.clock.value)}
+                phase.to_dict()
+                | {
+                    "tokens_per_second": phase.tokens_per_second(subject.clock.value),
+                    "memory_tokens_per_second": self.memory_tokens_per_second(phase),
+                }
                 for phase in self.phases
             ],
             "notes": list(self.cycle_notes),

@@ -141,7 +141,9 @@ def cycles(results: Results) -> list[str]:
     return [
         paragraph(
             "By the cycle model, which every co-simulation holds to the generated Verilog, cycle for "
-            "cycle. The weight port is always served here; what a memory allows stands beside it."
+            "cycle. The weight port is always served here; beside it stands what a memory allows that gives "
+            "these weights and nothing else. Caches, and an LM head that is not ternary, come on top: the bound "
+            "on the whole model below has them."
         ),
         listed(results.cycle_notes),
         table(
@@ -152,7 +154,7 @@ def cycles(results: Results) -> list[str]:
                 "cycles",
                 "used",
                 f"tokens/s at {clock.value:g} MHz",
-                "tokens/s with the memory",
+                "tokens/s, weights from the memory",
             ],
             rows,
         ),
@@ -182,16 +184,13 @@ def _memory(results: Results) -> str:
 
 
 def _phase_row(results: Results, phase: PhaseCycles) -> list[str]:
-    clock, memory = results.subject.clock.value, results.subject.memory.value
-    alone = phase.tokens_per_second(clock)
-    bound = alone if results.on_chip else phase.memory_tokens_per_second(clock, memory)
     return [
         f"{phase.phase}, a block" if phase.phase == "prefill" else f"{phase.phase}, a token",
         f"{phase.tokens}",
         f"{phase.cycles:,}",
         share(phase.utilisation),
-        rate(alone),
-        rate(bound),
+        rate(phase.tokens_per_second(results.subject.clock.value)),
+        rate(results.memory_tokens_per_second(phase)),
     ]
 
 
@@ -237,6 +236,7 @@ def roofline(results: Results) -> list[str]:
         for point in roof.points
     ]  # fmt: skip
     side = "right" if roof.ridge <= min(p.intensity for p in roof.points if p.phase == "prefill") else "left"
+    decode = "decode further left" if subject.block > 1 else "and decode, whose blocks are as small, with it"
     return [
         paragraph(
             f"The lanes do {roof.operations_per_cycle:,} ternary operations a cycle, the weight port takes "
@@ -248,8 +248,8 @@ def roofline(results: Results) -> list[str]:
             lambda: draw_roof(roof),
             "roofline",
             f"Roofline of the array: {roof.operations_per_cycle:,} operations a cycle at most, from "
-            f"{number(roof.ridge)} operations for each byte on. Prefill lies {side} of that edge, decode "
-            "further left. The table below has every point.",
+            f"{number(roof.ridge)} operations for each byte on. Prefill lies {side} of that edge, {decode}. "
+            "The table below has every point.",
             f"Weight bytes as they pass the port, packed {subject.config.packing}, biases included. Memory: "
             f"{_memory(results)}, at {subject.clock.value:g} MHz.",
         ),

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
-from tritforge.accel.errors import InputError
+from tritforge.energy.devices import check_number
 from tritforge.energy.scenario import Scenario
 from tritforge.models.shapes import ModelShape, resolve_shape
 from tritforge.report.recorded import Recorded, recorded
@@ -68,8 +68,8 @@ class Subject:
     def __post_init__(self) -> None:
         for name in ("clock_mhz", "bandwidth_gbs"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{name} is {value}; a number above 0 is needed")
+            if value is not None:
+                check_number(name, value)
         self.scenario("prefill")
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.presets import load_config
 from tritforge.cli import explore
 from tritforge.cli.main import main
@@ -117,6 +118,13 @@ def test_the_table_is_the_same_on_two_processes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_what_is_set_is_not_swept(tmp_path: Path) -> None:
+    swept = ("lanes", "weight_port_bits", "act_port_bits", "result_port_bits", "datapath", "packing")
+    settings = [word for name in swept for word in ("--set", f"{name}={getattr(AcceleratorConfig(), name)}")]
+    assert run("--no-plots", *settings, "-o", str(tmp_path), "--json", str(tmp_path / "a.json")) == 0
+    assert set(read(tmp_path / "a.json")["axes"]) == set(space.DEFAULT_AXES) - set(swept)
+
+
 def test_nothing_within_the_limits_ends_with_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,8 +144,32 @@ def test_nothing_within_the_limits_ends_with_status_1(
         (("--sweep", "wings=2"), "axis 'wings' is no parameter of a configuration; did you mean "),
         (("--sweep", "rows="), "axis rows has no values; give one at least"),
         (
+            ("--sweep", "rows=2", "--sweep", "rows=4"),
+            "--sweep rows is given twice; name all its values in one",
+        ),
+        (("--sweep", "rows=2", "--set", "rows=4"), "rows is swept, and set by --set; leave one of them out"),
+        (("--sweep", f"rows={10**30}"), f"axis rows has the value {10**30}; 2147483647 is the most"),
+        (("--sweep", "rows=2", "--context", f"{10**30}"), f"context is {10**30}; a whole number from 1 to "),
+        (("--sweep", "rows=2", "--json", "file/a"), "cannot write file/a: "),
+        (
+            ("--sweep", "rows=2", "--no-plots", "-o", "out", "--json", "out/table.csv"),
+            "--json is out/table.csv, a",
+        ),
+        (
+            ("--device", "kv260", "--clock", "1e308"),
+            "device 'kv260': clock_mhz is 1e+308; a number from 1e-09 to 1e+12 is needed",
+        ),
+        (
+            ("--config", "ulx3s", "--device", "ulx3s"),
+            "the combination is no accelerator: weight_store is 'bram'; ",
+        ),
+        (
             ("--sweep", "rows=0"),
-            "none of the 1 combinations is an accelerator; of 1: rows is 0; it must lie",
+            "the combination is no accelerator: rows is 0; it must lie",
+        ),
+        (
+            ("--sweep", "rows=0,300", "--sweep", "lanes=64,128"),
+            "none of the 4 combinations is an accelerator; of 2: rows is ",
         ),
         (("--model", "bitnet-b1.58-2B-4X"), "no model shape is called 'bitnet-b1.58-2B-4X'; did you mean "),
         (("--device", "kv261"), "no device is called 'kv261'; did you mean kv260?"),
@@ -173,7 +205,9 @@ def test_bad_input_is_one_line_and_status_2(
         assert run("--sweep", "rows=2,4", "-o", "other", "--no-plots") == 0
         capsys.readouterr()
     assert run(*arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("points")]
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if not line.endswith(("points", "choosing"))
+    ]
     assert len(lines) == 1
     assert lines[0].startswith(f"tritforge: {message}")
 

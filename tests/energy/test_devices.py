@@ -28,9 +28,15 @@ def test_a_typed_device_says_so() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rate_tops": 0}, "device 'mine': rate_tops is 0; a number above 0 is needed"),
-        ({"memory_gb": float("nan")}, "device 'mine': memory_gb is nan; a number above 0 is needed"),
-        ({"bandwidth_gbs": "much"}, "device 'mine': bandwidth_gbs is 'much'; a number above 0 is needed"),
+        ({"rate_tops": 0}, "device 'mine': rate_tops is 0; a number from 1e-09 to 1e+12 is needed"),
+        (
+            {"memory_gb": float("nan")},
+            "device 'mine': memory_gb is nan; a number from 1e-09 to 1e+12 is needed",
+        ),
+        (
+            {"bandwidth_gbs": "much"},
+            "device 'mine': bandwidth_gbs is 'much'; a number from 1e-09 to 1e+12 is needed",
+        ),
         (
             {"status": "sure"},
             "device 'mine': status is 'sure'; it must be one of verified, secondary, recalled, typed",

@@ -113,6 +113,8 @@ def test_limits_that_cost_something_are_named_with_what_they_cost() -> None:
         ({"goal": "beauty"}, "goal is 'beauty'; it must be one of speed, energy, area"),
         ({"max_watts": 0.0}, "max_watts is 0.0; a number above 0 is needed"),
         ({"min_tokens": -1.0}, "min_tokens is -1.0; a number above 0 is needed"),
+        ({"min_tokens": float("inf")}, "min_tokens is inf; a number above 0 is needed"),
+        ({"max_luts": float("nan")}, "max_luts is nan; a number above 0 is needed"),
     ],
 )
 def test_a_wish_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:

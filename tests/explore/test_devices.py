@@ -48,8 +48,8 @@ def test_a_device_that_is_not_known_is_told_with_those_that_come_close() -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clock_mhz": 0}, "device 'bench': clock_mhz is 0; a number above 0 is needed"),
-        ({"luts": -1}, "device 'bench': luts is -1; a number above 0 is needed"),
+        ({"clock_mhz": 0}, "device 'bench': clock_mhz is 0; a number from 1e-09 to 1e+12 is needed"),
+        ({"luts": -1}, "device 'bench': luts is -1; a number from 1e-09 to 1e+12 is needed"),
         ({"bandwidth_gbs": float("inf")}, "device 'bench': bandwidth_gbs is inf; "),
         ({"family": "cpld"}, "device 'bench': family is 'cpld'; it must be one of ecp5, xilinx, asic"),
         ({"clock_source": " "}, "device 'bench' has no clock_source; name it"),

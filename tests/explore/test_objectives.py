@@ -8,10 +8,11 @@ import pytest
 from small_shape import TINY
 from sweep_points import device, small_request
 
+from tritforge.accel.errors import InputError
 from tritforge.energy.hardware import hardware_energy
 from tritforge.energy.memory import total_bytes
-from tritforge.energy.scenario import PHASES
-from tritforge.explore.objectives import BLOCK_BYTES, MEMORY_BOUND, Request, evaluate_chunk
+from tritforge.energy.scenario import COUNT_MAX, PHASES
+from tritforge.explore.objectives import BLOCK_BYTES, MEMORY_BOUND, OPERATIONS_MAX, Request, evaluate_chunk
 from tritforge.explore.reasons import config_of
 from tritforge.explore.space import Space
 from tritforge.models.shapes import find_shape
@@ -81,6 +82,15 @@ def test_every_column_is_what_the_models_of_one_configuration_say(
             for name, value in wanted.items():
                 assert row[f"{phase}_{name}"] == pytest.approx(value, rel=1e-13), (phase, name)
             assert (row[f"{phase}_bound"] == MEMORY_BOUND) is (seconds > cycles / 100e6)
+
+
+def test_a_prefill_that_cannot_be_counted_is_refused() -> None:
+    small = small_request()
+    most = OPERATIONS_MAX // TINY.active_linear_parameters
+    batch = most // COUNT_MAX + 1
+    positions = f"context {COUNT_MAX} times batch {batch} is {COUNT_MAX * batch} positions"
+    with pytest.raises(InputError, match=f"^{positions}; {most} are the most that can be counted of tiny$"):
+        replace(small, scenario=replace(small.scenario, context=COUNT_MAX, batch=batch))
 
 
 def test_memory_bounds_speed_and_nothing_else(table: pd.DataFrame) -> None:

@@ -112,10 +112,13 @@ def test_a_sweep_that_was_stopped_goes_on_and_computes_nothing_again(
     assert sweep(request, tmp_path / "part", SerialExecutor()).computed == 0
 
 
-def test_a_piece_that_is_damaged_is_made_again(small_chunks: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["short", "changed"])
+def test_a_piece_that_is_damaged_is_made_again(small_chunks: None, tmp_path: Path, damage: str) -> None:
     whole = sweep(small_request(), tmp_path, SerialExecutor())
     piece = tmp_path / "pieces" / "00003.parquet"
-    piece.write_bytes(piece.read_bytes()[:-9])
+    content = bytearray(piece.read_bytes())
+    content[40] ^= 1
+    piece.write_bytes(content[:-9] if damage == "short" else content)
     again = sweep(small_request(), tmp_path, SerialExecutor())
     assert again.computed == 1
     assert again.table.equals(whole.table)
@@ -164,6 +167,15 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file: it is no folder; choose another path$"):
         sweep(small_request(), tmp_path / "file", SerialExecutor())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "summary.md").write_text("mine")
+    with pytest.raises(
+        InputError, match=r"other holds summary.md, which is of no sweep; choose another folder$"
+    ):
+        sweep(small_request(), tmp_path / "other", SerialExecutor())
+    (tmp_path / "request.json").write_text("[]")
+    with pytest.raises(InputError, match=r"request.json is no request of a sweep; choose another folder$"):
+        sweep(small_request(), tmp_path, SerialExecutor())
     (tmp_path / "request.json").write_text("{")
     with pytest.raises(InputError, match=r"request.json cannot be read \(.*\); remove the folder, or choose"):
         sweep(small_request(), tmp_path, SerialExecutor())

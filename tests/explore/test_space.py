@@ -109,6 +109,10 @@ def test_legal_points_are_those_that_a_configuration_takes_and_the_others_are_co
         ({"k_max": (4,)}, "K is 12 in tiny; k_max 4 without partial_sums does not run it"),
         ({"m_max": (2,)}, "M is 12 in tiny; m_max 2 does not run it"),
         (
+            {"weight_store": ("bram",)},
+            "weight_store is 'bram'; a sweep's weights come from the memory behind",
+        ),
+        (
             {"datapath": ("fused",), "target": ("xilinx",)},
             "target 'xilinx' on bench, whose cells are those of ecp5",
         ),
@@ -130,6 +134,8 @@ def test_why_a_point_is_no_accelerator_is_said(axes: dict[str, tuple[object, ...
         ({"axes": {"rows": ()}}, "axis rows has no values; give one at least"),
         ({"axes": {"rows": (2, 2)}}, "axis rows has a value twice: 2, 2"),
         ({"axes": {"rows": ("two",)}}, "axis rows has the value 'two'; it takes whole numbers"),
+        ({"axes": {"rows": ([2],)}}, "axis rows has the value [2]; it takes whole numbers"),
+        ({"axes": {"rows": (2, 1 << 31)}}, "axis rows has the value 2147483648; 2147483647 is the most"),
         (
             {"axes": {name: tuple(range(1, 300)) for name in ("rows", "k_max", "m_max")}},
             "the axes have 53,461,798 combinations; a sweep has 2,000,000 points at most",
@@ -165,6 +171,7 @@ def test_an_axis_is_read(text: str, values: tuple[object, ...]) -> None:
         ("rows=8..4", "axis rows has the range '8..4'; LOW..HIGH or LOW..HIGH:STEP is needed, from 1 up"),
         ("rows=8..64:0", "axis rows has the range '8..64:0'; "),
         ("rows=1..9999:1", "axis rows has 9,999 values in '1..9999:1'; 4,096 are the most"),
+        (f"rows=1..{10**19}:1", f"axis rows has {10**19:,} values in '1..{10**19}:1'; 4,096 are the most"),
         ("sparse=yes", "axis sparse has the value 'yes'; it takes true or false"),
     ],
 )

@@ -150,6 +150,18 @@ def test_another_context_gives_another_page(undrawn: None) -> None:
     assert render(results(context=513)) != render(results())
 
 
+def test_what_a_memory_allows_is_in_the_data_too() -> None:
+    slow = results(bandwidth_gbs=0.01, context=1).to_dict()["cycles"]
+    for phase in slow:
+        assert phase["memory_tokens_per_second"] == pytest.approx(0.01e9 / phase["weight_bytes"])
+        assert phase["memory_tokens_per_second"] < phase["tokens_per_second"]
+
+
+def test_a_prompt_of_one_token_lies_with_decode(undrawn: None) -> None:
+    assert "and decode, whose blocks are as small, with it." in render(results(context=1))
+    assert "decode further left." in render(results())
+
+
 def test_measured_and_estimated_are_told_apart(page: str, undrawn: None) -> None:
     assert '<span class="tag">measured</span> stream core alone' in page
     assert '<span class="tag">estimated</span>' in page
