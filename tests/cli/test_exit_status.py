@@ -22,8 +22,12 @@ ENDS: dict[int, tuple[list[str], dict[str, str], str]] = {
 }
 #: A command that has a temporary folder and a program at work, prints the folder, and waits.
 WAITING = """
-import subprocess, sys, tempfile, click
+import signal, subprocess, sys, tempfile, click
 from tritforge.cli import main as module
+
+# Whatever the tests were started to ignore, as behind nohup.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 @click.command("wait")
 def wait():

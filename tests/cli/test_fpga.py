@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seeds: Sequence[int],
         allow_slow: bool,
         step: Callable[[str, int], None],
+        executor: Executor | None,
     ) -> FpgaBuild:
+        assert executor is None
         step("nextpnr, seed 1: routing", 0)
         step("nextpnr, seed 1: routing, 7 arcs left", 0)
         answers["built"].append((design, list(seeds)))
