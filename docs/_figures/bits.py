@@ -71,13 +71,14 @@ def plots() -> dict[str, str]:
     rows = []
     for name in SHAPES:
         shape = find_shape(name)
+        label = shape.name.rsplit("/", 1)[-1].removesuffix("-100B-tokens")
         fp16 = weight_memory(shape, "fp16").total
         for packing in ("fp16", "int4", "i2", "s8"):
             found = weight_memory(shape, packing)
             trits = found.matrices + found.scales
             rows.append(
                 (
-                    f"{shape.name.rsplit('/', 1)[-1][:24]} {packing}",
+                    f"{label} {packing}",
                     [100 * trits / fp16, 100 * (found.total - trits) / fp16],
                     f"{found.total / 1e9:.2f} GB",
                 )
