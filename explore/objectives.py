@@ -140,7 +140,7 @@ def evaluate(points: Points, request: Request) -> pd.DataFrame:
 
 def _area(points: Points) -> Columns:
     area = estimate(pd.DataFrame(points.columns))
-    error = area_model().luts.worst_error
+    error = area_model().luts.bound
     luts = area["luts"].to_numpy()
     return {
         "luts": luts,

@@ -95,7 +95,7 @@ def _area(row: dict[str, Any], device: TargetDevice) -> str:
     )
     kind = "LUTs" if device.family == "ecp5" else "LUTs of ECP5"
     return (
-        f"Area: {row['luts']:,} {kind}{of} ({row['luts_low']:,} to {row['luts_high']:,} at the fit's worst error), "
+        f"Area: {row['luts']:,} {kind}{of} ({row['luts_low']:,} to {row['luts_high']:,} at the model's worst error), "
         f"{row['block_ram_bytes'] / 1024:,.0f} KiB{ram} of block RAM{outside}."
     )
 
@@ -210,6 +210,7 @@ def area_error() -> str:
     """Say how well the area model fits."""
     model = area_model()
     return (
-        f"LUTs are those of ECP5, by a model fitted to {model.cores} packed cores: "
-        f"median error {model.luts.median_error:.1%}, worst {model.luts.worst_error:.1%}"
+        f"LUTs are those of ECP5, by a model fitted to {model.cores} packed cores: worst error "
+        f"{model.luts.worst_error:.1%}, each left out in turn; at {model.held_out} others, which differ in many "
+        f"parameters at once, median {model.luts.held_out_median:.1%}, worst {model.luts.held_out_worst:.1%}"
     )

@@ -109,7 +109,7 @@ def _area(results: Results) -> tuple[str, str, str]:
         return "LUTs", f"{found.measured.counts['luts']:,}", f"measured, {found.measured.part}"
     if found.estimated is not None:
         error = "outside of what was measured" if found.estimated.extrapolated else (
-            f"± {found.model.luts.worst_error:.1%}"
+            f"± {found.model.luts.bound:.1%}"
         )  # fmt: skip
         return "LUTs", f"{found.estimated.luts:,}", f"estimated for ECP5, {error}"
     return "LUTs", "not known", "no measurement, no estimate"

@@ -50,7 +50,12 @@ class Resources:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures by name."""
         errors = {
-            name: {"median": fit.median_error, "worst": fit.worst_error}
+            name: {
+                "median": fit.median_error,
+                "worst": fit.worst_error,
+                "held_out_median": fit.held_out_median,
+                "held_out_worst": fit.held_out_worst,
+            }
             for name, fit in (("luts", self.model.luts), ("ffs", self.model.ffs))
         }
         return {

@@ -69,7 +69,9 @@ def resources(results: Results) -> list[str]:
         body.append(
             f'<p><span class="tag">estimated</span> The stream core alone on ECP5 after packing, by a model fitted '
             f"to {found.model.cores} packed netlists. At those, each left out of its own fit, LUTs were off by "
-            f"{errors.median_error:.1%} in the median and {errors.worst_error:.1%} at worst.</p>"
+            f"{errors.median_error:.1%} in the median and {errors.worst_error:.1%} at worst; at "
+            f"{found.model.held_out} others, which differ in many parameters at once, by "
+            f"{errors.held_out_median:.1%} and {errors.held_out_worst:.1%}.</p>"
         )
         if estimated.extrapolated:
             body.append(
@@ -110,8 +112,8 @@ def _resource_table(results: Results) -> str:
     if len(headings) == 1:
         return ""
     guesses = {} if estimated is None else {
-        "luts": (estimated.luts, share(model.luts.worst_error)),
-        "ffs": (estimated.ffs, share(model.ffs.worst_error)),
+        "luts": (estimated.luts, share(model.luts.bound)),
+        "ffs": (estimated.ffs, share(model.ffs.bound)),
         "lut_ram": (estimated.lut_rams, "counted"),
         "block_ram": (estimated.block_rams, "counted"),
     }  # fmt: skip

@@ -46,6 +46,8 @@ class ResourceModel:
         Sizes of the relative errors at the measured cores, each left out of the fit that it is held against.
     worst_core
         The core of `worst_error`.
+    held_out_median, held_out_worst
+        The same at the cores that are in no fit, which differ from each other in many parameters at once.
     """
 
     costs: Mapping[str, float]
@@ -53,6 +55,13 @@ class ResourceModel:
     median_error: float
     worst_error: float
     worst_core: str
+    held_out_median: float
+    held_out_worst: float
+
+    @property
+    def bound(self) -> float:
+        """Largest relative error at any measured core by a model that did not see it."""
+        return max(self.worst_error, self.held_out_worst)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +72,8 @@ class AreaModel:
     ----------
     family
         Its name.
-    cores
-        Number of cores that were measured.
+    cores, held_out
+        Number of cores that it is fitted to, and of those that it is only held against.
     tools
         Versions that measured them.
     luts, ffs
@@ -75,6 +84,7 @@ class AreaModel:
 
     family: str
     cores: int
+    held_out: int
     tools: Mapping[str, str]
     luts: ResourceModel
     ffs: ResourceModel
@@ -121,7 +131,8 @@ def area_model(family: str = "ecp5") -> AreaModel:
     resources = {
         name: ResourceModel(**data[name] | {"fitted": tuple(data[name]["fitted"])}) for name in RESOURCES
     }
-    return AreaModel(family=family, cores=data["cores"], tools=data["tools"], seen=data["seen"], **resources)
+    named = {name: data[name] for name in ("cores", "held_out", "tools", "seen")}
+    return AreaModel(family=family, **(named | resources))
 
 
 def area_of(config: AcceleratorConfig, family: str = "ecp5") -> Area:

@@ -17,6 +17,8 @@ from tritforge.rtl.area_structure import Structure
 from tritforge.rtl.area_terms import RESOURCES, Resource
 
 Floats = npt.NDArray[np.float64]
+#: A measured core, as a line of ``benchmarks/area.json``.
+Core = Mapping[str, Any]
 #: A cost whose gradient is below this is no better than 0.
 _TOLERANCE = 1e-9
 
@@ -119,13 +121,27 @@ def fit(resource: Resource, structure: Structure, used: Floats) -> Fit:
     )
 
 
-def as_columns(cores: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+def as_columns(cores: Sequence[Core]) -> dict[str, npt.NDArray[Any]]:
     """Return the configurations of measured cores as columns; a parameter newer than a core has its default."""
     configs = [AcceleratorConfig.from_dict(core["config"]).to_dict() for core in cores]
     return {name: np.array([config[name] for config in configs]) for name in (*NUMBERS, *FLAGS, *NAMES)}
 
 
-def fit_columns(cores: Sequence[Mapping[str, Any]], resource: str) -> Fit:
+def parted(cores: Sequence[Core]) -> tuple[list[Core], list[Core]]:
+    """Return the measured cores that a model is fitted to, and those that it is only held against."""
+    return [core for core in cores if not core.get("held_out")], [
+        core for core in cores if core.get("held_out")
+    ]
+
+
+def held_out_errors(found: Fit, cores: Sequence[Core], resource: str) -> Floats:
+    """Return the relative error of a fit at each of some cores that it did not have."""
+    terms = RESOURCES[resource].terms(Structure(Shapes(as_columns(cores))))
+    used = np.array([core["used"][resource] for core in cores], dtype=float)
+    return np.asarray(sum(cost * terms[name] for name, cost in found.costs.items()) / used - 1)
+
+
+def fit_columns(cores: Sequence[Core], resource: str) -> Fit:
     """Return the fit of a resource to measured cores.
 
     Parameters
@@ -141,25 +157,30 @@ def fit_columns(cores: Sequence[Mapping[str, Any]], resource: str) -> Fit:
     )
 
 
-def fit_family(cores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def fit_family(cores: Sequence[Core]) -> dict[str, Any]:
     """Return the model of a family, as `tritforge.rtl.area` reads it.
 
     Parameters
     ----------
     cores
-        Each with its ``name``, ``config``, and what it ``used``, as ``benchmarks/area.json`` has them.
+        Each with its ``name``, ``config``, what it ``used``, and whether it is ``held_out`` of the fit, as
+        ``benchmarks/area.json`` has them.
     """
+    cores, others = parted(cores)
     columns = as_columns(cores)
-    model: dict[str, Any] = {"cores": len(cores), "tools": cores[0]["tools"]}
+    model: dict[str, Any] = {"cores": len(cores), "held_out": len(others), "tools": cores[0]["tools"]}
     for name in RESOURCES:
         found = fit_columns(cores, name)
         worst = int(np.abs(found.errors).argmax())
+        apart = np.abs(held_out_errors(found, others, name))
         model[name] = {
             "costs": {term: round(cost, 4) for term, cost in found.costs.items()},
             "fitted": list(found.fitted),
             "median_error": round(found.median, 5),
             "worst_error": round(found.worst, 5),
             "worst_core": cores[worst]["name"],
+            "held_out_median": round(float(np.median(apart)), 5),
+            "held_out_worst": round(float(apart.max()), 5),
         }
     model["seen"] = {
         datapath: {

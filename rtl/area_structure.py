@@ -11,10 +11,10 @@ from tritforge.rtl.area_shape import Flags, Ints, Shapes, bit_length, ceil_div
 LUT_RAM_WIDTH, LUT_RAM_DEPTH, LUT_RAM_COST = 4, 16, 4
 BLOCK_RAM_COST = 128
 #: Depths of a block memory that has 9 bits a write enable, and the enables that it has then; depths of narrower ones,
-#: and their bits.
+#: and their bits. The deepest come first, which Yosys takes where the number of blocks is the same.
 _ENABLE_BITS = 9
-_WIDE_BLOCKS = ((512, 4), (1024, 2), (2048, 1))
-_NARROW_BLOCKS = ((4096, 4), (8192, 2), (16384, 1))
+_WIDE_BLOCKS = ((2048, 1), (1024, 2), (512, 4))
+_NARROW_BLOCKS = ((16384, 1), (8192, 2), (4096, 4))
 
 
 def even(bits: Ints) -> Ints:
@@ -27,12 +27,27 @@ def lut_ram_cells(width: Ints, depth: Ints) -> Ints:
     return np.asarray(ceil_div(width, LUT_RAM_WIDTH) * ceil_div(depth, LUT_RAM_DEPTH))
 
 
-def block_rams(width: Ints, depth: Ints, chunk: Ints) -> Ints:
-    """Return the block memories that a memory takes whose words are written in chunks of so many bits."""
+def block_rams(width: Ints, depth: Ints, chunk: Ints, fields: Ints, used: Ints) -> tuple[Ints, Ints]:
+    """Return the block memories that a memory takes, and those of them that stay.
+
+    Parameters
+    ----------
+    width, depth
+        Of the memory.
+    chunk
+        Bits that are written together.
+    fields, used
+        Fields of equal width in a word, and the bits of each that are read, from the lowest: when it has chosen,
+        Yosys drops the narrow blocks whose bits nobody reads.
+    """
     enables = width // chunk * ceil_div(chunk, _ENABLE_BITS)
     wide = [ceil_div(enables, size) * ceil_div(depth, words) for words, size in _WIDE_BLOCKS]
     narrow = [ceil_div(width, size) * ceil_div(depth, words) for words, size in _NARROW_BLOCKS]
-    return np.asarray(np.minimum.reduce([*wide, *narrow]))
+    read = [fields * ceil_div(used, size) * ceil_div(depth, words) for words, size in _NARROW_BLOCKS]
+    found = np.stack([*narrow, *wide])
+    chosen = np.argmin(found, axis=0)[None]
+    left = np.take_along_axis(np.stack([*read, *wide]), chosen, axis=0)
+    return found.min(axis=0), left[0]
 
 
 def bank_bits(width: Ints, depth: Ints) -> Ints:
@@ -119,9 +134,10 @@ class Structure:
         """Return width and depth of the memories that are read without a clock."""
         s = self.shapes
         # A row's accumulators are a memory of their own. Jobs that wait for the result queue lie in one as
-        # (m, k, tokens, flags), from which the cells that hold nothing but k are gone, since nobody reads it.
+        # (m, k, tokens, flags), from which the cells that hold nothing but k, or `sparse`, are gone: nobody reads
+        # those.
         m_bits, k_end = bit_length(s.m_max), bit_length(s.m_max) + bit_length(s.k_max)
-        job = k_end + bit_length(s.tokens_max) + s.partial_sums + s.sparse
+        job = k_end + bit_length(s.tokens_max) + s.partial_sums
         k_alone = np.maximum(0, k_end // LUT_RAM_WIDTH - ceil_div(m_bits, LUT_RAM_WIDTH))
         sums = LUT_RAM_WIDTH * ceil_div(s.acc_bits, LUT_RAM_WIDTH)
         return [
@@ -132,25 +148,26 @@ class Structure:
             (job - LUT_RAM_WIDTH * k_alone, np.full(len(s), 3)),
         ]
 
-    def clocked_memories(self) -> list[tuple[Ints, Ints, Ints, Ints]]:
-        """Return of the memories that may be block memories how many there are, width, depth, and bits of a chunk.
+    def clocked_memories(self) -> list[tuple[Ints, ...]]:
+        """Return how many there are of the memories that may be block memories, and what `block_rams` takes of each.
 
         The first are those of the activation buffer.
         """
         s = self.shapes
         index, acts = bit_length(s.k_max - 1), s.chains * s.act_container_bits
+        chunk, one = np.gcd(s.chains, s.acts_per_beat), np.ones(len(s), dtype=np.int64)
         return [
-            (s.positions, acts, s.buffer_words, np.gcd(s.chains, s.acts_per_beat) * s.act_container_bits),
-            (1 * s.sparse, index, s.k_max, index),
-            (1 * s.sparse, s.act_bits, s.k_max, s.act_bits),
+            (s.positions, acts, s.buffer_words, chunk * s.act_container_bits, s.chains, s.act_bits),
+            (1 * s.sparse, index, s.k_max, index, one, index),
+            (1 * s.sparse, s.act_bits, s.k_max, s.act_bits, one, s.act_bits),
         ]
 
     @cached_property
     def in_luts(self) -> list[Flags]:
         """Whether each of `clocked_memories` is LUT RAM: where Yosys finds that cheaper."""
         return [
-            LUT_RAM_COST * lut_ram_cells(width, depth) < BLOCK_RAM_COST * block_rams(width, depth, chunk)
-            for _, width, depth, chunk in self.clocked_memories()
+            LUT_RAM_COST * lut_ram_cells(width, depth) < BLOCK_RAM_COST * block_rams(width, depth, *rest)[0]
+            for _, width, depth, *rest in self.clocked_memories()
         ]
 
     @cached_property
@@ -161,8 +178,10 @@ class Structure:
         for width, depth in self.small_memories():
             cells += lut_ram_cells(width, depth)
             chosen += bank_bits(width, depth)
-        for (count, width, depth, chunk), in_luts in zip(self.clocked_memories(), self.in_luts, strict=True):
-            cells += count * in_luts * lut_ram_cells(width, depth)
-            chosen += count * in_luts * bank_bits(width, depth)
-            blocks += count * ~in_luts * block_rams(width, depth, chunk)
+        for (count, width, depth, *rest), in_luts in zip(self.clocked_memories(), self.in_luts, strict=True):
+            _, fields, used = rest
+            # Of LUT RAMs, too, those stay that somebody reads.
+            cells += count * in_luts * fields * lut_ram_cells(used, depth)
+            chosen += count * in_luts * fields * bank_bits(used, depth)
+            blocks += count * ~in_luts * block_rams(width, depth, *rest)[1]
         return cells, chosen, blocks

@@ -1,14 +1,14 @@
 """The area model: what its terms count and cost, the cores that it is fitted to, and how far it is off."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl.area import area_model, area_of
-from tritforge.rtl.area_fit import fit_columns
+from tritforge.rtl.area_fit import Core, Floats, fit_columns, held_out_errors, parted
 from tritforge.rtl.area_terms import RESOURCES
 from tritforge.rtl.array_report import markdown_table
 
@@ -74,11 +74,17 @@ def terms() -> str:
 def errors() -> str:
     """Return the errors, a row for each resource."""
     model = area_model()
-    rows = [
-        [title, str(model.cores), f"{100 * found.median_error:.2f}", f"{100 * found.worst_error:.2f}"]
-        for title, found in (("LUTs", model.luts), ("flip-flops", model.ffs))
-    ]
-    return markdown_table(("ECP5", "cores", "median error, %", "worst error, %"), rows)
+    rows = []
+    for title, found in (("LUTs", model.luts), ("flip-flops", model.ffs)):
+        fitted = [str(model.cores), f"{100 * found.median_error:.2f}", f"{100 * found.worst_error:.2f}"]
+        others = [
+            str(model.held_out),
+            f"{100 * found.held_out_median:.2f}",
+            f"{100 * found.held_out_worst:.2f}",
+        ]
+        rows.append([title, *fitted, *others])
+    errors = ("median error, %", "worst error, %")
+    return markdown_table(("ECP5", "fitted cores", *errors, "held out", *errors), rows)
 
 
 def changed(config: AcceleratorConfig) -> str:
@@ -93,17 +99,26 @@ def changed(config: AcceleratorConfig) -> str:
     )
 
 
-def cores() -> str:
-    """Return the measured cores with the model's figures, each left out of its own fit."""
-    measured: list[dict[str, Any]] = json.loads((BENCHMARKS / "area.json").read_text())["cores"]
-    fits = {name: fit_columns(measured, name) for name in RESOURCES}
+def cores() -> dict[str, str]:
+    """Return the measured cores with the model's figures: those of the fit, each left out in turn, and the others."""
+    fitted, others = parted(json.loads((BENCHMARKS / "area.json").read_text())["cores"])
+    fits = {name: fit_columns(fitted, name) for name in RESOURCES}
+    apart = {name: held_out_errors(found, others, name) for name, found in fits.items()}
+    return {
+        "cores": core_table(fitted, {name: found.errors for name, found in fits.items()}),
+        "held_out": core_table(others, apart),
+    }
+
+
+def core_table(measured: Sequence[Core], errors: Mapping[str, Floats]) -> str:
+    """Return cores with what they take and what the model says."""
     rows = []
     for index, core in enumerate(measured):
         config, used = AcceleratorConfig(**core["config"]), core["used"]
         size = f"{config.lanes} x {config.rows}, {config.tokens_max}"
         cells = [config.datapath, size, config.packing, changed(config)]
         for name in RESOURCES:
-            error = fits[name].errors[index]
+            error = errors[name][index]
             cells += [f"{used[name]:,}", f"{used[name] * (1 + error):,.0f}", f"{100 * error:+.1f}"]
         rows.append([*cells, f"{used['lut_rams']:,}", f"{used['block_rams']:,}"])
     headings = (
@@ -139,4 +154,4 @@ def routed() -> str:
 
 def tables() -> dict[str, str]:
     """Return the tables of the page."""
-    return {"errors": errors(), "routed": routed(), "terms": terms(), "cores": cores()}
+    return {"errors": errors(), "routed": routed(), "terms": terms(), **cores()}

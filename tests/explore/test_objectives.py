@@ -51,7 +51,7 @@ def test_every_column_is_what_the_models_of_one_configuration_say(
         area = area_of(config)
         assert (row["luts"], row["ffs"]) == (area.luts, area.ffs)
         assert row["block_ram_bytes"] == area.block_rams * BLOCK_BYTES
-        assert row["luts_high"] == round(area.luts * (1 + area_model().luts.worst_error))
+        assert row["luts_high"] == round(area.luts * (1 + area_model().luts.bound))
         assert row["memory_bytes"] == total_bytes(model, config.packing, context=6)
         for phase in PHASES:
             tokens = 6 if phase == "prefill" else 1
