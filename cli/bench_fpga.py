@@ -6,6 +6,7 @@ import click
 
 from tritforge.cli.bench_options import docs_option, folder_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
+from tritforge.cli.workers import scheduler_executor, scheduler_option
 
 
 @click.command(
@@ -14,6 +15,7 @@ from tritforge.cli.common import examples, json_option, progress, write_json
         "tritforge bench fpga --design tiny --seeds 1",
         "tritforge bench fpga --design ecp5 --seeds 0 --docs .",
         "tritforge bench fpga --docs .",
+        "tritforge bench fpga --seeds 5 --scheduler 10.0.0.1:8786",
     ),
 )
 @click.option(
@@ -26,11 +28,17 @@ from tritforge.cli.common import examples, json_option, progress, write_json
     show_default=True,
     help="Placements of each; the median counts. 0 counts cells alone.",
 )
+@scheduler_option
 @folder_option("build/fpga-history")
 @docs_option("Keep the figures in the table of a checkout and make its page anew.")
 @json_option
 def command(
-    names: tuple[str, ...], seeds: int, folder: Path, docs: Path | None, json_path: Path | None
+    names: tuple[str, ...],
+    seeds: int,
+    scheduler: str | None,
+    folder: Path,
+    docs: Path | None,
+    json_path: Path | None,
 ) -> int:
     """Count and route the presets' cores and the boards' designs.
 
@@ -46,8 +54,12 @@ def command(
         page = page_of(docs, history.PAGE)
         table = docs / history.HISTORY
         kept = table.read_text() if table.is_file() else None
-    with progress(history.steps(entries, seeds)) as step:
-        rows = history.measure(entries, folder=folder, seeds=seeds, step=step)
+    tools = history.packages(entries, seeds)
+    with (
+        progress(history.steps(entries, seeds)) as step,
+        scheduler_executor(scheduler, packages=tools) as executor,
+    ):
+        rows = history.measure(entries, folder=folder, seeds=seeds, executor=executor, step=step)
     if docs:
         from tritforge.accel.files import write_atomically
 

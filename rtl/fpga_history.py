@@ -1,7 +1,8 @@
 """What the presets take of an FPGA and how fast they are: a table in the repository, held to its counts."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
@@ -10,15 +11,17 @@ from statistics import median
 from typing import Any
 
 from tritforge.accel.errors import InputError
+from tritforge.accel.parallel import as_done
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl.array_report import fill_sections, markdown_table
 from tritforge.rtl.boards import BOARDS, find_board
 from tritforge.rtl.cell_counts import TITLES, count_resources, growth
-from tritforge.rtl.fpga import check_tools, fmax_mhz, prepare, synthesise_design
+from tritforge.rtl.fpga import RouterInput, check_tools, fmax_mhz, prepare, synthesise_design
 from tritforge.rtl.fpga_designs import FpgaDesign, board_design, core_design
-from tritforge.rtl.parts import PARTS
+from tritforge.rtl.parts import PARTS, Part
 from tritforge.rtl.place_route import route
-from tritforge.rtl.synthesis import tool_version
+from tritforge.rtl.remote_tools import waiting
+from tritforge.rtl.synthesis import Synthesis, tool_version
 
 #: Places of the kept files within a checkout.
 HISTORY = Path("benchmarks/fpga.json")
@@ -38,21 +41,30 @@ class Entry:
     ----------
     name
         A preset's name for its stream core alone, or ``board NAME`` for a whole board.
+    part
+        The FPGA.
     make
         Makes it.
     """
 
     name: str
+    part: Part
     make: Callable[[], FpgaDesign]
 
 
 def _core(name: str) -> Entry:
-    return Entry(name=name, make=lambda: core_design(CORE_PART, PRESETS[name], clock_mhz=CORE_MHZ))
+    return Entry(
+        name=name,
+        part=CORE_PART,
+        make=lambda: core_design(CORE_PART, PRESETS[name], clock_mhz=CORE_MHZ),
+    )
 
 
 def _board(name: str) -> Entry:
     board = find_board(name)
-    return Entry(name=f"board {name}", make=lambda: board_design(board, PRESETS[board.preset]))
+    return Entry(
+        name=f"board {name}", part=board.part, make=lambda: board_design(board, PRESETS[board.preset])
+    )
 
 
 #: Designs of the table by name: every preset's core but those whose part is another than ECP5, and the boards.
@@ -96,8 +108,19 @@ def steps(entries: Sequence[Entry], seeds: int) -> int:
     return len(entries) * (1 + seeds)
 
 
+def packages(entries: Iterable[Entry], seeds: int) -> tuple[str, ...]:
+    """Return the packages whose versions belong to what `measure` finds."""
+    routers = {entry.part.family.package for entry in entries} if seeds else ()
+    return (*TOOLS, *sorted(routers))
+
+
 def measure(
-    entries: Sequence[Entry], *, folder: Path, seeds: int, step: Callable[[str, int], None] | None = None
+    entries: Sequence[Entry],
+    *,
+    folder: Path,
+    seeds: int,
+    executor: Executor | None = None,
+    step: Callable[[str, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Count designs, and route them.
 
@@ -109,6 +132,8 @@ def measure(
         Takes a folder for each with sources, netlists and logs; results that are there are taken.
     seeds
         Placements of each, seeds 1 and up; 0 counts alone.
+    executor
+        Runs the tools, as many as it can at the same time; None runs them here, one after the other.
     step
         Called with what begins and 0, and with what has ended and 1.
 
@@ -126,45 +151,63 @@ def measure(
         A tool failed, as for a design that does not fit.
     """
     say = step or (lambda _description, _advance: None)
-    rows = []
-    for entry in entries:
-        say(f"synthesis of {entry.name}", 0)
-        design = entry.make()
-        place = folder / entry.name.replace(" ", "-")
-        if seeds:
-            check_tools(design.part)
-        synthesis = synthesise_design(design, folder=place)
-        given = prepare(design, synthesis, folder=place)
-        say(f"synthesis of {entry.name}", 1)
-        resources = design.part.family.resources
-        routed: list[dict[str, Any]] = []
-        for seed in range(1, seeds + 1):
+    if seeds:
+        for entry in entries:
+            check_tools(entry.part)
+    with waiting(executor) as (functions, runner):
+
+        def synthesise(entry: Entry, design: FpgaDesign) -> tuple[Synthesis, RouterInput]:
+            say(f"synthesis of {entry.name}", 0)
+            place = folder / entry.name.replace(" ", "-")
+            synthesis = synthesise_design(design, folder=place, runner=runner)
+            given = prepare(design, synthesis, folder=place)
+            say(f"synthesis of {entry.name}", 1)
+            return synthesis, given
+
+        def place_and_route(entry: Entry, given: RouterInput, seed: int) -> dict[str, Any]:
             say(f"routing of {entry.name}, seed {seed}", 0)
-            report = route(given.netlist, given.placement(seed))
-            used = {kind: numbers["used"] for kind, numbers in report["utilization"].items()}
-            routed.append(
-                {
-                    "seed": seed,
-                    "fmax_mhz": round(fmax_mhz(report), 2),
-                    "used": {title: used[kind] for title, kind in resources.items() if kind in used},
-                }
-            )
+            found = _figures(given, route(given.netlist, given.placement(seed), runner=runner), seed)
             say(f"routing of {entry.name}, seed {seed}", 1)
-        tools = (*TOOLS, *((design.part.family.package,) if routed else ()))
-        rows.append(
-            {
-                "name": entry.name,
-                "title": design.title,
-                "part": design.part.title,
-                "clock_mhz": float(design.clock_mhz),
-                "tritforge": version("tritforge"),
-                "tools": {tool: tool_version(tool) for tool in tools},
-                "counts": count_resources(synthesis),
-                "routed": routed,
-                "fmax_mhz": median(run["fmax_mhz"] for run in routed) if routed else None,
-            }
-        )
-    return rows
+            return found
+
+        # Designs are made here one by one: what makes them is not made for threads.
+        made = dict(as_done(functions, synthesise, ((entry, entry.make()) for entry in entries)))
+        todo = [(place, seed) for place in range(len(entries)) for seed in range(1, seeds + 1)]
+        arguments = ((entries[place], made[place][1], seed) for place, seed in todo)
+        routed = dict(as_done(functions, place_and_route, arguments))
+    runs = [routed[index] for index in range(len(todo))]
+    return [
+        _row(entry, made[place][1].design, made[place][0], runs[place * seeds : (place + 1) * seeds])
+        for place, entry in enumerate(entries)
+    ]
+
+
+def _figures(given: RouterInput, report: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return what is kept of a placement."""
+    used = {kind: numbers["used"] for kind, numbers in report["utilization"].items()}
+    resources = given.design.part.family.resources
+    return {
+        "seed": seed,
+        "fmax_mhz": round(fmax_mhz(report), 2),
+        "used": {title: used[kind] for title, kind in resources.items() if kind in used},
+    }
+
+
+def _row(
+    entry: Entry, design: FpgaDesign, synthesis: Synthesis, routed: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the row of a design; `routed` has its placements in the seeds' order."""
+    return {
+        "name": entry.name,
+        "title": design.title,
+        "part": design.part.title,
+        "clock_mhz": float(design.clock_mhz),
+        "tritforge": version("tritforge"),
+        "tools": {tool: tool_version(tool) for tool in packages([entry], len(routed))},
+        "counts": count_resources(synthesis),
+        "routed": routed,
+        "fmax_mhz": median(run["fmax_mhz"] for run in routed) if routed else None,
+    }
 
 
 def read_table(text: str) -> dict[str, list[dict[str, Any]]]:

@@ -1,14 +1,16 @@
 """Tools as pieces of work: what one reads travels to where it runs, and what it writes comes back."""
 
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tritforge.accel.errors import SimulationError
 from tritforge.accel.files import write_atomically
-from tritforge.rtl.synthesis import find_tool, run_tool
+from tritforge.accel.parallel import SerialExecutor
+from tritforge.rtl.synthesis import ToolRunner, find_tool, run_tool
 
 #: Threads that wait for pieces, hence most tools of one run at the same time.
 WAITING = 256
@@ -69,6 +71,31 @@ class RemoteTools:
         """Give up what has not ended; who waits for it gets a CancelledError."""
         for future in self._futures:
             future.cancel()
+
+
+@contextmanager
+def waiting(executor: Executor | None) -> Iterator[tuple[Executor, ToolRunner | None]]:
+    """Yield what runs functions that call tools, and what runs these tools.
+
+    An error in the block, or an interruption, gives up what has not ended.
+
+    Parameters
+    ----------
+    executor
+        Runs the tools; the functions then run in threads, which wait for them. None runs functions one after the
+        other in this process, and their tools here.
+    """
+    if executor is None:
+        yield SerialExecutor(), None
+        return
+    remote = RemoteTools(executor)
+    with ThreadPoolExecutor(WAITING) as threads:
+        try:
+            yield threads, remote
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            remote.cancel()
+            raise
 
 
 def run_piece(tool: str, arguments: tuple[str, ...], inputs: dict[str, bytes], log: str) -> Made:

@@ -1,8 +1,11 @@
-"""Measures many designs side by side, each process with the library and the operands of its own."""
+"""Measures many designs side by side: in processes that have the library and the operands, or wherever pieces run."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from amaranth.hdl import UnusedElaboratable
 
@@ -12,6 +15,7 @@ from tritforge.rtl.gates.designs import GateDesign, choose
 from tritforge.rtl.gates.liberty import Library, load_library
 from tritforge.rtl.gates.measure import Conditions, Measurement, measure_design
 from tritforge.rtl.gates.operands import ProductOperands
+from tritforge.rtl.gates.remote import Parcel, measure_piece
 
 #: Larger designs begin first, so that no process works alone at the end.
 _LARGE = ("fp16-fused", "fp16-rounded", "int8-16", "ternary-64", "fp16", "ternary")
@@ -51,6 +55,23 @@ def _measure(name: str) -> Measurement:
     )
 
 
+def _measure_here(
+    names: Sequence[str], jobs: int, start: tuple[Any, ...]
+) -> Generator[Measurement, None, None]:
+    """Measure designs in processes, each started with the arguments of `_start`."""
+    with local_pool(jobs, _start, start) as pool:
+        for _, measurement in as_done(pool, _measure, [(name,) for name in names]):
+            yield measurement
+
+
+def _measure_there(
+    names: Sequence[str], parcel: Parcel, folder: Path, executor: Executor
+) -> Generator[Measurement, None, None]:
+    """Measure designs on an executor."""
+    for _, piece in as_done(executor, measure_piece, [(name, parcel) for name in names]):
+        yield piece.unpack(folder)
+
+
 def measure_designs(
     designs: Sequence[GateDesign],
     *,
@@ -59,6 +80,7 @@ def measure_designs(
     conditions: Conditions,
     folder: Path,
     jobs: int = 1,
+    executor: Executor | None = None,
     step: Callable[[str, int], None] = lambda _description, _advance: None,
 ) -> tuple[Library, list[Measurement]]:
     """Measure designs.
@@ -77,6 +99,8 @@ def measure_designs(
         Takes the parsed library, and a folder for each design.
     jobs
         Processes.
+    executor
+        Runs a piece for each design instead. Netlists that are in the folder already are made again.
     step
         Called with what begins and 0, and with what has ended and 1.
 
@@ -85,7 +109,7 @@ def measure_designs(
     library
         The cells.
     measurements
-        In the order of the designs, whatever the number of processes.
+        In the order of the designs, wherever they were measured.
 
     Raises
     ------
@@ -102,12 +126,16 @@ def measure_designs(
         designs, key=lambda d: next((i for i, p in enumerate(_LARGE) if d.name.startswith(p)), len(_LARGE))
     )
     step(f"measuring {len(order)} designs", 0)
+    names = [design.name for design in order]
+    if executor is None:
+        start = (tuple(liberty), cache, tuple(operands), conditions, folder)
+        measured = _measure_here(names, min(jobs, len(order)), start)
+    else:
+        measured = _measure_there(names, Parcel.pack(liberty, operands, conditions), folder, executor)
     found: dict[str, Measurement] = {}
     # The first failure ends the run; neither designs that have not begun nor those at work are worth the wait.
-    with local_pool(
-        min(jobs, len(order)), _start, (tuple(liberty), cache, tuple(operands), conditions, folder)
-    ) as pool:
-        for _, measurement in as_done(pool, _measure, [(design.name,) for design in order]):
+    with closing(measured):
+        for measurement in measured:
             found[measurement.design] = measurement
             step(f"{len(found)} of {len(order)}: {measurement.design}", 0)
             step(measurement.design, 1)

@@ -32,6 +32,11 @@ def run(*arguments: str) -> int:
             "tritforge: --docs keeps whole runs; leave --designs out\n",
         ),
         (("--model", "nowhere"), "tritforge: unknown model 'nowhere'"),
+        (
+            ("--scheduler", "10.0.0.1:8786", "-j", "2"),
+            "tritforge: jobs is 2 and scheduler is 10.0.0.1:8786; a cluster has its own workers, so leave out",
+        ),
+        (("--scheduler", "10.0.0.1"), "tritforge: scheduler is '10.0.0.1'; HOST:PORT, tcp://HOST:PORT or "),
     ],
 )
 def test_bad_input_is_one_line(

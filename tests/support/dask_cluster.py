@@ -8,15 +8,26 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
+import dask.config
 from distributed import LocalCluster
+
+#: Workers that a piece may end before it is given up; Dask itself takes three, and each costs seconds to replace.
+ALLOWED_FAILURES = 1
 
 
 @contextmanager
 def two_workers() -> Iterator[Any]:
     """Start a scheduler, on a port that is free, and two workers, as ``dask worker`` does; yield the cluster."""
-    with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=2, processes=True, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as cluster:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}),
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2,
+            processes=True,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster,
+    ):
         yield cluster
 
 
