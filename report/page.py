@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritforge.energy.report import format_joules
 from tritforge.energy.web_page import render_frame
-from tritforge.report import sections_cost, sections_machine
+from tritforge.report import sections_cost, sections_machine, sections_speed
 from tritforge.report.results import Results
 from tritforge.report.words import bytes_of, rate, share
 
@@ -14,8 +14,8 @@ from tritforge.report.words import bytes_of, rate, share
 SECTIONS: tuple[tuple[str, str, Callable[[Results], list[str]]], ...] = (
     ("accelerator", "The accelerator", sections_machine.accelerator),
     ("resources", "Resources", sections_machine.resources),
-    ("cycles", "Cycles and utilisation by matrix", sections_machine.cycles),
-    ("roofline", "Roofline", sections_machine.roofline),
+    ("cycles", "Cycles and utilisation by matrix", sections_speed.cycles),
+    ("roofline", "Roofline", sections_speed.roofline),
     ("energy", "Energy by component", sections_cost.energy),
     ("memory", "Memory", sections_cost.memory),
     ("verification", "Verification", sections_cost.verification),

@@ -12,7 +12,7 @@ import pytest
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.presets import PRESETS
 from tritforge.cli.main import cli
-from tritforge.report import sections_cost, sections_machine
+from tritforge.report import sections_cost, sections_speed
 from tritforge.report.page import SECTIONS, render
 from tritforge.report.results import Results, compute
 from tritforge.report.subject import Subject
@@ -80,7 +80,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def plot(draw: object, name: str, alternative: str, caption: str) -> str:
         return f"<figure>{name}: {alternative} {caption}</figure>"
 
-    for module in (sections_cost, sections_machine):
+    for module in (sections_cost, sections_speed):
         monkeypatch.setattr(module, "plot", plot)
 
 
