@@ -7,6 +7,7 @@ what it speaks of has changed; the message shows what the page has to say.
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
@@ -19,6 +20,8 @@ from test_yosys_mutants import CONFIG as MUTATED
 
 from tritforge.accel.codes import WORDS
 from tritforge.accel.config import AcceleratorConfig
+from tritforge.accel.core import Core, StreamCore
+from tritforge.accel.job import Error
 from tritforge.accel.link_top import SILENCE_CHARACTERS
 from tritforge.accel.presets import PRESETS, load_config
 from tritforge.energy.memory import weight_memory
@@ -143,6 +146,22 @@ def energy_readme() -> Claims:
 
 def verification() -> Claims:
     yield f"The energy: {len(published_figures())} published figures"
+
+
+def verilog() -> Claims:
+    """The bits of the job port and the causes of an error."""
+    top = StreamCore(Core(replace(DEFAULT, partial_sums=True, sparse=True)))
+    ends = np.cumsum([width for _, width in top.job_fields])
+    m, k, tokens, flags = (
+        f"{end - 1}:{end - width}" for end, (_, width) in zip(ends, top.job_fields, strict=True)
+    )
+    yield f"M (outputs) in bits {m}, K (inputs) in {k}, T (tokens) in {tokens}; flags in {flags}"
+    bits = {name: bit for bit, name in top.flags.items()}
+    yield f"`partial_sums` (bit {bits['accumulate']}, accumulate) or `sparse` (bit {bits['sparse']})"
+    yield (
+        f"{Error.NONE:d} none, {Error.ILLEGAL_JOB:d} the job was refused, "
+        f"{Error.ILLEGAL_TRIT:d} a weight code is illegal"
+    )
 
 
 def axi() -> Claims:
@@ -347,6 +366,7 @@ PAGES: dict[str, tuple[str, Callable[[], Claims]]] = {
     "energy": ("energy/README.md", energy_readme),
     "verification": ("docs/verification.md", verification),
     "axi": ("docs/axi.md", axi),
+    "verilog": ("docs/howto/verilog.md", verilog),
     "link": ("docs/link.md", link),
     "sparse": ("docs/sparse.md", sparse),
     "fpga": ("docs/fpga.md", fpga),
