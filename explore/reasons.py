@@ -184,7 +184,15 @@ def _why_none(choice: Choice, request: Request, wish: Wish, device: TargetDevice
     for name in alone or [one.name for one in choice.barriers]:
         count = int(through[name].sum())
         nearest = _nearest(name, choice, request, wish, device)
-        yield f"In the way is {TITLES[name]}: {nearest}; {count:,} configurations meet it."
+        meet = (
+            "1 configuration meets it"
+            if count == 1
+            else f"{f'{count:,}' if count else 'no'} configurations meet it"
+        )
+        yield f"In the way is {TITLES[name]}: {nearest}; {meet}."
+    # What was assumed of the model is the same for every configuration.
+    any_row = choice.row(int(choice.rows.index[0]))
+    yield from (f"Note: {note}." for note in _notes(any_row, choice, request, device))
 
 
 def _nearest(name: str, choice: Choice, request: Request, wish: Wish, device: TargetDevice) -> str:

@@ -164,20 +164,21 @@ def test_reasons_name_limits_and_the_ends_of_axes(small: tuple[Request, pd.DataF
 @pytest.mark.parametrize(
     ("wish", "text"),
     [
-        (Wish(max_luts=1), r"In the way is the limit on LUTs: the smallest takes [\d,]+ LUTs of 1; 0 conf"),
+        (Wish(max_luts=1), r"In the way is the limit on LUTs: the smallest takes [\d,]+ LUTs of 1; no conf"),
         (
             Wish(max_watts=1e-9),
-            r"In the way is the limit on power: the least is .*W, more than 1 nW; 0",
+            r"In the way is the limit on power: the least is .*W, more than 1 nW; no",
         ),
         (
             Wish(min_tokens=1e9),
-            r"tokens a second: the most are [\d,]+, 1,000,000,000 are asked for; 0 conf",
+            r"tokens a second: the most are [\d,]+, 1,000,000,000 are asked for; no conf",
         ),
     ],
 )
 def test_why_there_is_no_choice_is_said(small: tuple[Request, pd.DataFrame], wish: Wish, text: str) -> None:
     found = told(small, wish)
     assert found.startswith("No configuration of 12 is within all limits.")
+    assert found.endswith("Note: hidden_act is unknown; silu is counted.")
     assert re.search(text, found)
 
 
