@@ -184,12 +184,7 @@ def _why_none(choice: Choice, request: Request, wish: Wish, device: TargetDevice
     for name in alone or [one.name for one in choice.barriers]:
         count = int(through[name].sum())
         nearest = _nearest(name, choice, request, wish, device)
-        meet = (
-            "1 configuration meets it"
-            if count == 1
-            else f"{f'{count:,}' if count else 'no'} configurations meet it"
-        )
-        yield f"In the way is {TITLES[name]}: {nearest}; {meet}."
+        yield f"In the way is {TITLES[name]}: {nearest}; configurations that meet it: {count:,}."
     # What was assumed of the model is the same for every configuration.
     any_row = choice.row(int(choice.rows.index[0]))
     yield from (f"Note: {note}." for note in _notes(any_row, choice, request, device))

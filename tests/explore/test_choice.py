@@ -164,14 +164,17 @@ def test_reasons_name_limits_and_the_ends_of_axes(small: tuple[Request, pd.DataF
 @pytest.mark.parametrize(
     ("wish", "text"),
     [
-        (Wish(max_luts=1), r"In the way is the limit on LUTs: the smallest takes [\d,]+ LUTs of 1; no conf"),
+        (
+            Wish(max_luts=1),
+            r"In the way is the limit on LUTs: the smallest takes [\d,]+ LUTs of 1; configurations that meet it: 0\.",
+        ),
         (
             Wish(max_watts=1e-9),
-            r"In the way is the limit on power: the least is .*W, more than 1 nW; no",
+            r"In the way is the limit on power: the least is .*W, more than 1 nW; conf",
         ),
         (
             Wish(min_tokens=1e9),
-            r"tokens a second: the most are [\d,]+, 1,000,000,000 are asked for; no conf",
+            r"tokens a second: the most are [\d,]+, 1,000,000,000 are asked for; conf",
         ),
     ],
 )
