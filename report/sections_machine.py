@@ -88,6 +88,13 @@ def resources(results: Results) -> list[str]:
                 "estimate is of the core alone, so the two are not to be held against each other."
             )
         )
+    elif measured is not None and not measured.seeds and estimated is not None:
+        body.append(
+            paragraph(
+                "The measured counts are of the netlist before packing, the estimate is of the core after it. "
+                "Packing changes both counts, so they may differ by more than the model's error."
+            )
+        )
     if measured is not None:
         name = f"board {measured.board}" if measured.board else measured.preset
         seeds = measured.seeds

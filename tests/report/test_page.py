@@ -169,6 +169,8 @@ def test_measured_and_estimated_are_told_apart(page: str, undrawn: None) -> None
     assert '<span class="tag">measured</span>' not in own
     assert "Nothing is measured on record" in own
     assert "the two are not to be held against each other" in render(results(PRESETS["ulx3s"]))
+    assert "The measured counts are of the netlist before packing" in page
+    assert "before packing" not in render(results(PRESETS["ecp5-3072"]))
     assert "</span> 1BitSquared iCEBreaker (iCE40UP5K)" in render(results(PRESETS["icebreaker"]))
     xilinx = AcceleratorConfig(datapath="fused", target="xilinx", negation="carry")
     assert "No estimate:" in render(results(xilinx))
