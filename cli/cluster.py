@@ -53,6 +53,7 @@ def cluster_executor(address: str, *, packages: Sequence[str] = ()) -> Iterator[
         raise MissingToolError(
             "Dask is not installed, which --scheduler needs; run: pip install 'tritforge[cluster]'"
         )
+    import dask.config
     from distributed import Client, KilledWorker
 
     _reach(address)
@@ -62,7 +63,9 @@ def cluster_executor(address: str, *, packages: Sequence[str] = ()) -> Iterator[
         _check(client, address, packages)
         executor = _ClusterExecutor(client, identity(tuple(packages)), tuple(packages))
         try:
-            yield executor
+            # Pieces bring all that they need, such as a library of cells: nothing to warn a user of.
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}):
+                yield executor
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
     except KilledWorker as error:
