@@ -14,6 +14,8 @@ from cocotb_tools.runner import Verilator
 LIBRARY = "verilated*.[od]"
 #: Verilator's makefile optimises for size unless told; for speed, a simulation runs 1.3 to 1.5 times as fast.
 MAKE_OPTIONS = ("OPT_FAST=-O2",)
+#: For a simulation that is shorter than the compilation of a large design.
+QUICK_COMPILE = ("OPT_FAST=-O0",)
 
 #: Begins the log of a program that did not start.
 NOT_STARTED = "cannot start"
@@ -33,12 +35,20 @@ class BenchRunner(Verilator):
         Environment variables that what it runs gets besides those of this process.
     inherited
         Open files that what it runs keeps.
+    make_options
+        Variables of Verilator's makefile.
     """
 
-    def __init__(self, environment: Mapping[str, str], inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        inherited: Sequence[int] = (),
+        make_options: Sequence[str] = MAKE_OPTIONS,
+    ) -> None:
         super().__init__()
         self._environment = environment
         self._inherited = inherited
+        self._make_options = make_options
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
@@ -68,7 +78,7 @@ class BenchRunner(Verilator):
         return [
             *([argument for argument in command if argument != "--public-flat-rw"] for command in translate),
             *([["touch", *objects]] if objects else []),
-            [*compile_all, *MAKE_OPTIONS],
+            [*compile_all, *self._make_options],
         ]
 
     def _execute_cmds(

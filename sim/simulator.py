@@ -79,7 +79,9 @@ def build(core: GeneratedCore, cache: Path, *, trace: bool = False) -> Path:
     return compile_bench(stream_bench(core), cache, trace=trace)
 
 
-def compile_bench(bench: Bench, cache: Path, *, trace: bool = False) -> Path:
+def compile_bench(
+    bench: Bench, cache: Path, *, trace: bool = False, make_options: Sequence[str] = MAKE_OPTIONS
+) -> Path:
     """Compile a bench, or find it compiled.
 
     Parameters
@@ -90,6 +92,8 @@ def compile_bench(bench: Bench, cache: Path, *, trace: bool = False) -> Path:
         Folder that holds the compiled benches, each under the hash of all it was made from.
     trace
         Whether the simulator can write waveforms.
+    make_options
+        Variables of Verilator's makefile; `tritforge.sim.runner.QUICK_COMPILE` where little is simulated.
 
     Returns
     -------
@@ -106,14 +110,14 @@ def compile_bench(bench: Bench, cache: Path, *, trace: bool = False) -> Path:
         The compiler failed.
     """
     environment = verilator_environment()
-    versions = "".join((*(version(package) for package in ("verilator", "cocotb")), *MAKE_OPTIONS))
+    versions = "".join((*(version(package) for package in ("verilator", "cocotb")), *make_options))
     sources = "".join((bench.text, *(path.read_text() for path in bench.files)))
     options = f"{sorted(bench.parameters.items())}{sorted(bench.defines.items())}{trace}"
     key = sha256((sources + versions + options).encode()).hexdigest()[:20]
     folder = cache.absolute() / key
     with locked(cache.absolute() / f"{key}.lock"):
         if not (folder / "complete").exists():
-            _compile(bench, folder, environment, trace=trace)
+            _compile(bench, folder, environment, trace=trace, make_options=make_options)
     return folder
 
 
@@ -130,7 +134,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _compile(bench: Bench, folder: Path, environment: Mapping[str, str], *, trace: bool) -> None:
+def _compile(
+    bench: Bench,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    trace: bool,
+    make_options: Sequence[str],
+) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     write_atomically(folder / "core.v", bench.text)
     log = folder / "build.log"
@@ -141,7 +152,7 @@ def _compile(bench: Bench, folder: Path, environment: Mapping[str, str], *, trac
     if library.exists():
         shutil.copytree(library, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
     try:
-        BenchRunner(environment).build(
+        BenchRunner(environment, make_options=make_options).build(
             sources=[folder / "core.v", *bench.files],
             hdl_toplevel="bench",
             parameters=bench.parameters,

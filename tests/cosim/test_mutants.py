@@ -9,7 +9,8 @@ from mutants import MUTANTS
 from tritforge.accel.config import AcceleratorConfig
 from tritforge.accel.core import Core
 from tritforge.rtl.verilog import GeneratedCore, generate
-from tritforge.sim.simulator import CORE_NAME, build, run
+from tritforge.sim.runner import QUICK_COMPILE
+from tritforge.sim.simulator import CORE_NAME, compile_bench, run, stream_bench
 
 #: As small as tails, several tiles, several tokens and a full result queue allow.
 CONFIG = AcceleratorConfig(
@@ -62,7 +63,7 @@ def together(cores: list[GeneratedCore]) -> GeneratedCore:
 def outcomes(simulators: Path) -> dict[str, list[dict[str, Any]]]:
     """What each core did, job by job, up to the first that went wrong."""
     cores = [generate(CONFIG, name=core.__name__, core=core(CONFIG)) for core in CORES]
-    folder = build(together(cores), simulators)
+    folder = compile_bench(stream_bench(together(cores)), simulators, make_options=QUICK_COMPILE)
     task = {"seed": SEED, "cores": len(cores), "jobs": JOBS}
     answer = run(folder, "bench_entries:mutants", task, config=CONFIG.to_dict())
     assert answer["simulator"].startswith("Verilator")

@@ -75,6 +75,7 @@ SLOW = {
     "tritforge fpga --target ecp5-85k --config ecp5-3072 --freq 50 --seeds 1 -o build/ecp5-3072",
     "tritforge fpga --target xc7z020 --set datapath=fused --set target=xilinx --set negation=carry -o build/zynq",
     "tritforge bench array --quick",
+    "python benchmarks/bench_area.py",
     "python benchmarks/bench_cosim.py",
     "python benchmarks/bench_sparse.py",
     "python benchmarks/bench_startup.py",

@@ -205,7 +205,8 @@ def test_the_job_port(tmp_path: Path) -> None:
     assert_proved(JobPortBench, tmp_path, depth=8)
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+# Of four words a beat, the proof takes a minute and a half.
+@pytest.mark.parametrize("size", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_word_packer(size: int, tmp_path: Path) -> None:
     assert_proved(PackerBench, tmp_path, size, depth=8)
 

@@ -31,7 +31,7 @@ CONFIGS = {
     ),
     "wide ports": replace(TINY, weight_port_bits=1024, act_port_bits=64, result_port_bits=1024, lanes=24),
     "ten bits": replace(TINY, act_bits=10, lanes=6, rows=5, tokens_max=7),
-    "ecp5": PRESETS["ecp5"],
+    "ecp5": replace(PRESETS["ecp5"], lanes=16, rows=2),
     "xilinx": replace(TINY, datapath="fused", target="xilinx", negation="carry", packing="s8"),
     "sparse": replace(TINY, sparse=True, partial_sums=True, packing="s5"),
 }

@@ -29,7 +29,7 @@ TOPS = {
         replace(TINY, weight_port_bits=512, result_port_bits=512, partial_sums=True, packing="s5"),
         AxiConfig(address_bits=64, burst_beats=256, outstanding=16, queue_depth=16, write_master=True),
     ),
-    "fused": (PRESETS["ecp5"], AxiConfig(write_master=True)),
+    "fused": (replace(PRESETS["ecp5"], lanes=16, rows=2), AxiConfig(write_master=True)),
 }
 
 

@@ -9,8 +9,8 @@ from tritforge.accel.errors import InputError, SimulationError
 from tritforge.accel.presets import PRESETS
 from tritforge.rtl.verilog import GeneratedCore, generate
 from tritforge.sim import simulator
-from tritforge.sim.runner import BenchRunner
-from tritforge.sim.simulator import CORE_NAME, build, run
+from tritforge.sim.runner import QUICK_COMPILE, BenchRunner
+from tritforge.sim.simulator import CORE_NAME, build, compile_bench, run, stream_bench
 
 TINY = PRESETS["tiny"]
 
@@ -35,7 +35,7 @@ def test_an_unfinished_build_is_made_again(
     """A build counts from the moment that its last file is there."""
     compiled: list[Path] = []
 
-    def interrupted(core: GeneratedCore, folder: Path, environment: object, *, trace: bool) -> None:
+    def interrupted(core: GeneratedCore, folder: Path, *_: object, **__: object) -> None:
         compiled.append(folder)
         folder.mkdir(exist_ok=True)
         if len(compiled) == 1:
@@ -53,7 +53,7 @@ def test_an_unfinished_build_is_made_again(
 def test_whatever_the_build_depends_on_has_a_folder_of_its_own(
     core: GeneratedCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pretend(core: GeneratedCore, folder: Path, environment: object, *, trace: bool) -> None:
+    def pretend(core: GeneratedCore, folder: Path, *_: object, **__: object) -> None:
         folder.mkdir()
 
     monkeypatch.setattr(simulator, "_compile", pretend)
@@ -63,7 +63,8 @@ def test_whatever_the_build_depends_on_has_a_folder_of_its_own(
     folders = [build(core, tmp_path), build(core, tmp_path, trace=True), build(other, tmp_path)]
     monkeypatch.setattr(simulator, "BENCH", bench)
     folders.append(build(core, tmp_path))
-    assert len(set(folders)) == 4
+    folders.append(compile_bench(stream_bench(core), tmp_path, make_options=QUICK_COMPILE))
+    assert len(set(folders)) == 5
     assert all(folder.parent == tmp_path for folder in folders)
 
 
