@@ -17,8 +17,8 @@ from tritforge.cli.workers import scheduler_executor, scheduler_option
 if TYPE_CHECKING:
     from tritforge.accel.config import AcceleratorConfig
     from tritforge.rtl.boards import Memory
-    from tritforge.rtl.fpga import Step
     from tritforge.rtl.fpga_report import ModelBytes
+    from tritforge.rtl.route_progress import Step
 
 #: Boards and parts, named here so that ``--help`` loads none of the tools; a test holds them to those of `rtl`.
 BOARDS = ("ulx3s", "icebreaker")
@@ -198,7 +198,7 @@ def _given(*parameters: str) -> dict[str, bool]:
 
 def _sparing(step: "Step") -> "Step":
     """Return steps that leave out how far routing is where that would be a line each, and not a bar that changes."""
-    from tritforge.rtl.fpga import ARCS_LEFT
+    from tritforge.rtl.route_progress import ARCS_LEFT
 
     terminal = sys.stderr.isatty()
 

@@ -4,8 +4,7 @@ Every tool's input, log and result stay in one folder; what is there already fro
 is not made again.
 """
 
-import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -18,34 +17,19 @@ from tritforge.rtl.fpga_designs import FpgaDesign
 from tritforge.rtl.parts import Part
 from tritforge.rtl.place_route import Placement, clean_netlist, route
 from tritforge.rtl.remote_tools import RemoteTools
+from tritforge.rtl.route_progress import WARM_UP, Step, watching
 from tritforge.rtl.synthesis import Synthesis, ToolRunner, find_tool, run_tool, synthesise_source
 
 #: What installs all tools.
 EXTRA = "'tritforge[fpga]'"
-Step = Callable[[str, int], None]
 #: Seeds and nextpnr's reports.
 Routes = Generator[tuple[int, dict[str, Any]], None, None]
 
-#: What happens when a tool runs for the first time on a machine.
-WARM_UP = "its first run compiles it, which takes about a minute"
-#: How a tool from pip says so itself.
-_PREPARING = "Preparing to run"
-#: How a step ends that comes again and again while a design is routed.
-ARCS_LEFT = " arcs left"
 #: Weight of timing in the placement of a whole design, whose few late paths lie between blocks that are far apart. A
 #: ULX3S's top with 64 KiB of weights, one netlist and seed 1, reached 119 MHz with 30 and 147 MHz with 100.
 TIMING_WEIGHT = 100
 #: In a design that takes more than this share of a part's LUTs wires run out first, and they are to be short.
 DENSE_SHARE, DENSE_WEIGHT = 0.4, 1
-#: What nextpnr is at, by the line with which it begins.
-_PHASES = {
-    "Packing": "packing cells",
-    "Creating initial": "placing",
-    "Running simulated annealing": "refining the placement",
-    "Routing": "routing",
-    "Critical path report": "timing",
-}
-_ROUTED = re.compile(r"^Info:\s+\d+ \|\s+\d+\s+\d+ \|\s+\d+\s+\d+ \|\s+(?P<left>\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,25 +119,6 @@ def packages(part: Part) -> tuple[str, ...]:
 def steps(seeds: Sequence[int]) -> int:
     """Return the steps that `build` reports."""
     return 3 + len(seeds)
-
-
-def _watching(step: Step, seed: int) -> Callable[[str], None]:
-    """Return what turns lines of nextpnr's log into steps."""
-    said: list[str] = []
-
-    def watch(line: str) -> None:
-        text = line.removeprefix("Info: ")
-        if line.startswith(_PREPARING):
-            step(f"nextpnr, seed {seed}: {WARM_UP}", 0)
-        for begin, phase in _PHASES.items():
-            if text.startswith(begin) and phase not in said:
-                said.append(phase)
-                step(f"nextpnr, seed {seed}: {phase}", 0)
-        progress = _ROUTED.match(line)
-        if progress:
-            step(f"nextpnr, seed {seed}: routing, {int(progress['left']):,}{ARCS_LEFT}", 0)
-
-    return watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +278,7 @@ def _route_here(given: RouterInput, seeds: Sequence[int], say: Step) -> Routes:
     """Route with one seed after the other."""
     for seed in seeds:
         say(f"nextpnr, seed {seed}", 0)
-        yield seed, route(given.netlist, given.placement(seed), watch=_watching(say, seed))
+        yield seed, route(given.netlist, given.placement(seed), watch=watching(say, seed))
 
 
 def _route_there(given: RouterInput, seeds: Sequence[int], say: Step, remote: RemoteTools) -> Routes:
