@@ -12,9 +12,11 @@ from tritforge.accel.parallel import SerialExecutor, as_done
 
 #: A pool whose processes have a program each at work, and pieces that have not begun. A program tells its number.
 POOL = """
-import subprocess
+import signal, subprocess
 from tritforge.accel.parallel import as_done, local_pool
 
+# Where the tests were started to ignore it, as in a shell's background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 program = ["sh", "-c", "echo > $$; exec sleep 600"]
 with local_pool(2) as pool:
     list(as_done(pool, subprocess.check_call, [(program,)] * 6))
